@@ -1,0 +1,77 @@
+"""What travels with one request: its identity and deadline, what was decided about it, and what went wrong on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+RouteReason = Literal["only_route", "orchestrator", "no_match", "degraded"]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDescription:
+    """One choice that the orchestrator has: an agent, a model preference or a prompt target."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message as the orchestrator and the guards see it: plain text, no parts."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDecision:
+    """Who answers, in which order, and why.
+
+    ``stages`` is in running order; routes within one stage do not depend on each other. ``scores`` maps every route to
+    the probability that it is needed (empty when the orchestrator was not asked). ``model`` and ``model_version`` name
+    what decided, ``None`` when no model did.
+    """
+
+    stages: tuple[tuple[str, ...], ...]
+    reason: RouteReason
+    scores: Mapping[str, float] = field(default_factory=dict)
+    model: str | None = None
+    model_version: str | None = None
+    latency_s: float = 0.0
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """All chosen routes in running order."""
+        return tuple(name for stage in self.stages for name in stage)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalReply:
+    """An answer of the gateway's own, instead of an upstream's: a guard's refusal. Not an error."""
+
+    message: str
+    guard: str
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """One request from acceptance to the last byte.
+
+    ``deadline`` is on the monotonic clock. ``degraded`` names the parts that were gone while it was served; the
+    listener shows them in ``x-trident-degraded``.
+    """
+
+    request_id: str
+    listener: str
+    path: str
+    headers: Mapping[str, str]
+    deadline: float
+    decision: RouteDecision | None = None
+    degraded: list[str] = field(default_factory=list)
+
+    def remaining_s(self) -> float:
+        """Seconds left until the deadline, never negative."""
+        return max(0.0, self.deadline - time.monotonic())

@@ -1,0 +1,153 @@
+"""The GatewayError tree: what the client is told when something broke, and whether another try could help."""
+
+from __future__ import annotations
+
+
+class GatewayError(Exception):
+    """A failure with a public message.
+
+    ``str(error)`` is what the client reads: no internals, no credentials. The cause (``raise ... from exc``) is for logs.
+    ``status``, ``type`` and ``code`` are facts of the class; a dialect turns them into its own error shape.
+    ``retryable`` says whether the same request could succeed at another endpoint or a moment later.
+    """
+
+    status: int = 500
+    type: str = "server_error"
+    code: str = "internal_error"
+    retryable: bool = False
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+
+class InvalidRequest(GatewayError):
+    """The request is wrong as it stands; ``param`` names the field."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+
+class NotFound(GatewayError):
+    """No such path, model or agent."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "not_found"
+
+
+class ModelNotFound(NotFound):
+    """The requested model is not configured."""
+
+    code = "model_not_found"
+
+
+class MethodNotAllowed(GatewayError):
+    """The path exists, but not for this method."""
+
+    status = 405
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class RequestTimeout(GatewayError):
+    """The client did not send its whole request in time."""
+
+    status = 408
+    type = "invalid_request_error"
+    code = "request_timeout"
+
+
+class PayloadTooLarge(GatewayError):
+    """The body, or the text in it that has to be judged, is over a limit."""
+
+    status = 413
+    type = "invalid_request_error"
+    code = "payload_too_large"
+
+
+class UpstreamError(GatewayError):
+    """An agent or provider failed before its answer began."""
+
+    status = 502
+    type = "upstream_error"
+    code = "upstream_error"
+    retryable = True
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection could be made, or it broke before the answer began."""
+
+    code = "upstream_unreachable"
+
+
+class UpstreamTimeout(UpstreamError):
+    """The upstream did not answer within its deadline."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
+class UpstreamProtocolError(UpstreamError):
+    """The upstream answered with something that is not an answer."""
+
+    code = "upstream_protocol_error"
+
+
+class UpstreamStatus(UpstreamError):
+    """The upstream answered with an error status, which is passed on."""
+
+    def __init__(self, message: str, *, status: int, code: str, type_: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.status = status
+        self.code = code
+        self.type = type_
+        self.retryable = status in {408, 429} or status >= 500
+
+
+class ModelUnavailable(GatewayError):
+    """A model on Triton (orchestrator, classifier) cannot be asked right now."""
+
+    status = 503
+    code = "model_unavailable"
+    retryable = True
+
+
+class GuardrailUnavailable(GatewayError):
+    """A guard could not give its verdict and is fail-closed."""
+
+    status = 503
+    code = "guardrail_unavailable"
+    retryable = True
+
+
+class ProviderUnavailable(GatewayError):
+    """A model provider is configured but cannot be used, for example because its key is missing."""
+
+    status = 503
+    code = "provider_unavailable"
+
+
+class Overloaded(GatewayError):
+    """A bound is reached; the client should come back later."""
+
+    status = 503
+    code = "overloaded"
+    retryable = True
+
+
+class OperatorError(Exception):
+    """Something the operator has to put right (not a request): what is wrong, and how to fix it.
+
+    Commands print ``message`` and ``fix`` without a traceback and exit with ``exit_code``.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, fix: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
