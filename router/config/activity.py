@@ -1,0 +1,86 @@
+"""Which keys do something in this version. A key that only loads is reported, so that nobody believes it works.
+
+Shrinks with every feature: whoever makes a key work adds it here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from router.config.document import Document
+from router.config.introspection import section_at
+from router.config.problems import KeyPath, Problem
+from router.config.schema import Config
+
+# The active keys of each mapping, each with everything below it. `[]` is any list index, `[agent]` an entry of that
+# `type`, `key=value` only that value.
+ACTIVE_KEYS = {
+    "": ("version", "model_aliases", "orchestrators", "triton", "limits"),
+    "agents[]": ("id", "url", "timeout", "headers", "dialect"),
+    "listeners[agent]": ("type", "name", "port", "address", "timeout", "router", "answer", "parallel"),
+    "listeners[agent].agents[]": ("id", "description", "default"),
+    "listeners[model]": ("type", "name", "port", "address", "timeout"),
+    "model_providers[]": (
+        *("model", "name", "access_key", "default", "base_url", "http_host", "headers"),
+        "provider_interface=openai",
+    ),
+    "prompt_guards.input_guards": ("jailbreak",),
+}
+
+# Inactive keys that somebody may rely on for protection; loaded, but each with its own warning.
+PROTECTIVE_KEYS = {
+    "filters": "Requests and answers are not filtered.",
+    "input_filters": "Requests are not filtered.",
+    "output_filters": "Answers are not filtered.",
+    "ratelimits": "Nothing is limited.",
+    "upstream_tls_ca_path": "Upstreams are checked against the system's certificates.",
+}
+
+
+def inactive_keys(document: Document) -> tuple[KeyPath, ...]:
+    """The keys in the file that do nothing in this version, in the order of the file; outermost ones only."""
+    return tuple(_inactive(document.data, "", ()))
+
+
+def not_enforced(document: Document, paths: tuple[KeyPath, ...]) -> list[Problem]:
+    """A warning for every inactive key that looks like protection."""
+    return [
+        document.warning(path, f"`{path[-1]}` is not enforced in this version. {PROTECTIVE_KEYS[str(path[-1])]}")
+        for path in paths
+        if path[-1] in PROTECTIVE_KEYS
+    ]
+
+
+def is_active(mapping: str, key: str, value: object = None) -> bool:
+    """Whether ``key`` does something in a mapping, given as a pattern of ``ACTIVE_KEYS``."""
+    keys = ACTIVE_KEYS.get(mapping, ())
+    return key in keys or f"{key}={value}" in keys
+
+
+def is_partly_active(pattern: str) -> bool:
+    """Whether something at or below a list or mapping does something."""
+    return any(f"{mapping}.".startswith((f"{pattern}.", f"{pattern}[")) for mapping in ACTIVE_KEYS)
+
+
+def _inactive(value: dict[str, Any], pattern: str, path: KeyPath) -> Iterator[KeyPath]:
+    for key, item in value.items():
+        place = (*path, key)
+        below = f"{pattern}.{key}" if pattern else key
+        if is_active(pattern, key, item):
+            continue
+        if isinstance(item, list) and is_partly_active(below):
+            yield from _inactive_entries(item, below, place)
+        elif isinstance(item, dict) and section_at(Config, place) is not None:
+            yield from _inactive(item, below, place)
+        else:
+            yield place
+
+
+def _inactive_entries(items: list[Any], pattern: str, path: KeyPath) -> Iterator[KeyPath]:
+    for index, item in enumerate(items):
+        entry = f"{pattern}[{item['type']}]" if pattern == "listeners" else f"{pattern}[]"
+        if is_partly_active(entry):
+            yield from _inactive(item, entry, (*path, index))
+        else:
+            yield (*path, index)

@@ -1,0 +1,110 @@
+"""What the models say about themselves: which keys a place in the file may have, and of which type they are."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from router.config.fields import Kind, Section
+from router.config.problems import KeyPath
+
+
+def section_at(root: type[Section], path: KeyPath) -> type[Section] | None:
+    """The model of the mapping at ``path``; ``None`` where keys are the user's own or there is no mapping."""
+    annotation: Any = root
+    for part in path:
+        annotation = _step(annotation, part)
+        if annotation is None:
+            return None
+    return next(sections_in(annotation), None)
+
+
+def keys_at(root: type[Section], path: KeyPath) -> tuple[str, ...]:
+    """The keys that the mapping at ``path`` may have; empty where they are the user's own."""
+    section = section_at(root, path)
+    return tuple(section.model_fields) if section is not None else ()
+
+
+def sections_in(annotation: Any) -> Iterator[type[Section]]:
+    """The models that a value of this type may be, not looking into lists and mappings."""
+    for option in options(annotation):
+        if isinstance(option, type) and issubclass(option, Section):
+            yield option
+
+
+def options(annotation: Any) -> tuple[Any, ...]:
+    """The alternatives of a type, ``None`` left out."""
+    if get_origin(annotation) is Annotated:
+        return options(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return tuple(part for option in get_args(annotation) if option is not type(None) for part in options(option))
+    return (annotation,)
+
+
+def item_of(annotation: Any) -> Any | None:
+    """The type of a list's items, ``None`` when the type is no list."""
+    for option in options(annotation):
+        if get_origin(option) is tuple:
+            return get_args(option)[0]
+    return None
+
+
+def value_of(annotation: Any) -> Any | None:
+    """The type of a mapping's values where the keys are the user's own, else ``None``."""
+    for option in options(annotation):
+        if get_origin(option) is dict:
+            return get_args(option)[1]
+    return None
+
+
+def label(field: FieldInfo) -> str:
+    """What the reference calls the field's type."""
+    return _kind(field.metadata) or _label(field.annotation)
+
+
+def _kind(metadata: Iterable[Any]) -> str | None:
+    return next((detail.label for detail in metadata if isinstance(detail, Kind)), None)
+
+
+def _label(annotation: Any) -> str:
+    if get_origin(annotation) is Annotated:
+        return _kind(get_args(annotation)[1:]) or _label(get_args(annotation)[0])
+    if len(options(annotation)) > 1 or options(annotation)[0] is not annotation:
+        parts = [option for option in get_args(annotation) if option is not type(None)]
+        return " or ".join(dict.fromkeys(_label(option) for option in parts))
+    if (item := item_of(annotation)) is not None:
+        return f"list of {_label(item)}"
+    if (value := value_of(annotation)) is not None:
+        return f"name → {_label(value)}"
+    return _simple_label(annotation)
+
+
+def _simple_label(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(annotation))
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
+    return _PLAIN_LABELS[annotation]
+
+
+_PLAIN_LABELS: dict[Any, str] = {
+    str: "text",
+    bool: "`true`, `false`",
+    int: "whole number",
+    float: "number",
+    SecretStr: "secret text",
+}
+
+
+def _step(annotation: Any, part: str | int) -> Any | None:
+    if isinstance(part, int):
+        return item_of(annotation)
+    for section in sections_in(annotation):
+        field = section.model_fields.get(part)
+        if field is not None:
+            return field.annotation
+    return value_of(annotation)

@@ -1,0 +1,128 @@
+"""Cross-checks of names: agents, filters, orchestrators, endpoints, targets. No name twice, none that leads nowhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from router.config.draft import Draft
+from router.config.listeners import DEFAULT_ORCHESTRATOR
+from router.config.problems import KeyPath, Problem, did_you_mean
+
+_UNIQUE = "Give each its own name."
+
+
+def check_references(draft: Draft) -> Iterator[Problem]:
+    """Every name that is defined twice or used without being defined."""
+    yield from _definitions(draft)
+    yield from _listeners(draft)
+    yield from _filters(draft)
+    yield from _prompt_targets(draft)
+    yield from _storage(draft)
+
+
+def _definitions(draft: Draft) -> Iterator[Problem]:
+    ids = _all(draft, ("agents",), "id") + _all(draft, ("filters",), "id")
+    yield from draft.duplicates(ids, "id", "Agents and filters share one namespace: give each its own id.")
+    yield from draft.duplicates(_all(draft, ("listeners",), "name"), "name", _UNIQUE)
+    yield from draft.duplicates(_all(draft, ("orchestrators",), "name"), "name", _UNIQUE)
+    yield from draft.duplicates(_all(draft, ("routing_preferences",), "name"), "name", _UNIQUE)
+    yield from draft.duplicates(_all(draft, ("prompt_targets",), "name"), "name", _UNIQUE)
+    for target in draft.entries(("prompt_targets",)):
+        yield from draft.duplicates(_all(draft, (*target, "parameters"), "name"), "name", _UNIQUE)
+
+
+def _listeners(draft: Draft) -> Iterator[Problem]:
+    agents = draft.names(("agents",), "id")
+    filters = draft.names(("filters",), "id")
+    used = set()
+    for listener in draft.entries(("listeners",)):
+        yield from _router(draft, (*listener, "router"))
+        yield from _filter_lists(draft, listener, filters)
+        yield from draft.duplicates(_all(draft, (*listener, "agents"), "id"), "agent", "List each agent once.")
+        for entry in draft.entries((*listener, "agents")):
+            yield from _filter_lists(draft, entry, filters)
+            name = draft.text((*entry, "id"))
+            used.add(name)
+            if name is not None and name not in agents:
+                yield draft.unknown((*entry, "id"), agents, what="agent", plural="agents")
+    for name, path in agents.items():
+        if name not in used:
+            message = f"No listener offers the agent {draft.show(path)}."
+            yield draft.document.warning(path, message, "List it under `agents` of a listener, or remove it.")
+
+
+def _router(draft: Draft, path: KeyPath) -> Iterator[Problem]:
+    name = draft.text(path)
+    orchestrators = draft.names(("orchestrators",), "name")
+    if name is None or name == DEFAULT_ORCHESTRATOR or name in orchestrators:
+        return
+    known = [draft.show(place).strip("`") for place in orchestrators.values()]
+    hint = did_you_mean(name, [*known, DEFAULT_ORCHESTRATOR], plural="orchestrators")
+    yield draft.document.problem(path, f"There is no orchestrator {draft.show(path)}.", hint)
+
+
+def _filter_lists(draft: Draft, path: KeyPath, filters: dict[str, KeyPath]) -> Iterator[Problem]:
+    for key in ("input_filters", "output_filters"):
+        for place, name in draft.texts((*path, key)):
+            if name not in filters:
+                yield draft.unknown(place, filters, what="filter", plural="filters")
+
+
+def _filters(draft: Draft) -> Iterator[Problem]:
+    for path in draft.entries(("filters",)):
+        guardrail = draft.get((*path, "type")) == "guardrail"
+        needed = "model" if guardrail else "url"
+        if draft.get((*path, needed)) is None:
+            kind = "guardrail" if guardrail else (draft.text((*path, "type")) or "mcp")
+            message = f"A filter of type `{kind}` needs `{needed}`."
+            what = "the classifier's name in the model repository" if guardrail else "where the service listens"
+            yield draft.document.problem(path, message, f"Add `{needed}`: {what}.")
+
+
+def _prompt_targets(draft: Draft) -> Iterator[Problem]:
+    # Agents and filters count as endpoints in existing configurations.
+    known = [str(path[-1]) for path in draft.entries(("endpoints",))]
+    endpoints = [*known, *draft.names(("agents",), "id"), *draft.names(("filters",), "id")]
+    calls: list[KeyPath] = [(*target, "endpoint") for target in draft.entries(("prompt_targets",))]
+    for call in [*calls, ("error_target", "endpoint")]:
+        place: KeyPath = (*call, "name")
+        endpoint = draft.text(place)
+        if endpoint is not None and endpoint not in endpoints:
+            hint = did_you_mean(endpoint, known, plural="endpoints")
+            yield draft.document.problem(place, f"There is no endpoint {draft.show(place)}.", hint)
+    defaults = [path for path in draft.entries(("prompt_targets",)) if draft.flag((*path, "default"))]
+    for path in defaults[1:]:
+        message = "More than one prompt target is the default."
+        yield draft.document.problem((*path, "default"), message, "Leave `default: true` at one of them.")
+    for target in draft.entries(("prompt_targets",)):
+        yield from _path_parameters(draft, target)
+
+
+def _path_parameters(draft: Draft, target: KeyPath) -> Iterator[Problem]:
+    place: KeyPath = (*target, "endpoint", "path")
+    placeholders = re.findall(r"\{([^{}]*)\}", draft.text(place) or "")
+    parameters = draft.names((*target, "parameters"), "name")
+    for name in placeholders:
+        if name not in parameters:
+            hint = did_you_mean(name, parameters, plural="parameters")
+            yield draft.document.problem(place, f"The path names a parameter `{name}` that is not declared.", hint)
+    for name, path in parameters.items():
+        if draft.flag((*path[:-1], "in_path")) and name not in placeholders:
+            message = f"The parameter {draft.show(path)} is `in_path`, but the path does not name it."
+            yield draft.document.problem(path, message, "Put it into the endpoint's `path`, in braces.")
+
+
+def _storage(draft: Draft) -> Iterator[Problem]:
+    kind = draft.text(("state_storage", "type"))
+    if kind in ("postgres", "redis") and draft.get(("state_storage", "connection_string")) is None:
+        message = f"Storage of type `{kind}` needs a `connection_string`."
+        yield draft.document.problem(("state_storage", "type"), message, "Add it, as `$VAR` if it has a password.")
+    cache: KeyPath = ("routing", "session_cache")
+    if draft.get((*cache, "type")) == "redis" and draft.get((*cache, "url")) is None:
+        message = "A session cache of type `redis` needs a `url`."
+        yield draft.document.problem((*cache, "type"), message, "Add it, as in `url: redis://localhost:6379`.")
+
+
+def _all(draft: Draft, path: KeyPath, key: str) -> list[tuple[KeyPath, str]]:
+    return [((*entry, key), name) for entry in draft.entries(path) if (name := draft.text((*entry, key))) is not None]

@@ -1,0 +1,56 @@
+"""The whole configuration file as one model."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from pydantic import Field
+
+from router.config.agents import Agent
+from router.config.fields import Section, Text
+from router.config.filters import Filter
+from router.config.guards import PromptGuards
+from router.config.limits import Limits
+from router.config.listeners import Listener
+from router.config.overrides import Overrides
+from router.config.prompts import Endpoint, ErrorTarget, PromptTarget
+from router.config.providers import ModelAlias, ModelProvider
+from router.config.routing import ModelMetricsSource, PromptCaching, RateLimit, Routing, RoutingPreference
+from router.config.state import StateStorage
+from router.config.tracing import Tracing
+from router.config.triton import Orchestrator, Triton
+
+Version = Literal["v0.4.0", "v0.3.0", "0.2.0", "v0.1.0", "v0.1", "0.1-beta"]
+VERSIONS: tuple[str, ...] = get_args(Version)
+
+
+class Config(Section):
+    """A configuration file, read and checked."""
+
+    version: Version = Field(description="Version of the format; write `v0.4.0`.")
+    agents: tuple[Agent, ...] = Field(default=(), description="The agents that requests are routed to.")
+    listeners: tuple[Listener, ...] = Field(min_length=1, description="The ports that clients talk to.")
+    model_providers: tuple[ModelProvider, ...] = Field(default=(), description="The models and where they are.")
+    model_aliases: dict[str, ModelAlias] = Field(default_factory=dict, description="Other names for models.")
+    orchestrators: tuple[Orchestrator, ...] = Field(default=(), description="Models that choose agents.")
+    triton: Triton = Field(default=Triton(), description="Where the gateway's own models run.")
+    limits: Limits = Field(default=Limits(), description="Bounds on sizes and times.")
+    prompt_guards: PromptGuards = Field(default=PromptGuards(), description="Classifiers that prompts have to pass.")
+    filters: tuple[Filter, ...] = Field(default=(), description="Services that look at requests and answers.")
+    routing_preferences: tuple[RoutingPreference, ...] = Field(
+        default=(), description="Kinds of requests and the models for them."
+    )
+    model_metrics_sources: tuple[ModelMetricsSource, ...] = Field(
+        default=(), description="Where prices and latencies of models come from."
+    )
+    routing: Routing = Field(default=Routing(), description="Affinity of sessions to models.")
+    prompt_caching: PromptCaching = Field(default=PromptCaching(), description="Use of the providers' prompt caches.")
+    ratelimits: tuple[RateLimit, ...] = Field(default=(), description="Limits on the use of models.")
+    prompt_targets: tuple[PromptTarget, ...] = Field(default=(), description="APIs that users call in plain language.")
+    endpoints: dict[str, Endpoint] = Field(default_factory=dict, description="The services that prompt targets call.")
+    error_target: ErrorTarget | None = Field(default=None, description="Who is told about failed calls.")
+    system_prompt: Text | None = Field(default=None, description="System prompt for prompt targets.")
+    state_storage: StateStorage | None = Field(default=None, description="Where conversations are kept.")
+    tracing: Tracing = Field(default=Tracing(), description="What is recorded about requests.")
+    overrides: Overrides = Field(default=Overrides(), description="Global settings.")
+    mode: Literal["llm", "prompt"] | None = Field(default=None, description="Accepted for older files.")
