@@ -5,6 +5,7 @@ Shrinks with every feature: whoever makes a key work adds it here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,9 +59,25 @@ def is_active(mapping: str, key: str, value: object = None) -> bool:
     return key in keys or f"{key}={value}" in keys
 
 
+def active_kinds(mapping: str, key: str | None = None) -> tuple[str, ...]:
+    """For the reference: the types of entries, or the values, with which a key of a mapping does something.
+
+    ``mapping`` is a pattern with ``[]`` for every list, ``key`` ``None`` for any of its keys. ``*`` is whatever type.
+    """
+    kinds = {}
+    for pattern, keys in ACTIVE_KEYS.items():
+        if re.sub(r"\[\w*\]", "[]", pattern) == mapping:
+            entry_type = "".join(re.findall(r"\[(\w+)\]$", pattern))
+            for name, _, value in (active.partition("=") for active in keys):
+                if key in (None, name):
+                    kinds[value or entry_type or "*"] = True
+    return tuple(kinds)
+
+
 def is_partly_active(pattern: str) -> bool:
-    """Whether something at or below a list or mapping does something."""
-    return any(f"{mapping}.".startswith((f"{pattern}.", f"{pattern}[")) for mapping in ACTIVE_KEYS)
+    """Whether something at or below a list or mapping does something; ``[]`` stands for entries of any type."""
+    at_or_below = re.compile(re.escape(pattern).replace(r"\[\]", r"\[\w*\]") + r"([.\[].*)?")
+    return any(at_or_below.fullmatch(mapping) for mapping in ACTIVE_KEYS)
 
 
 def _inactive(value: dict[str, Any], pattern: str, path: KeyPath) -> Iterator[KeyPath]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import SecretStr
@@ -61,34 +61,31 @@ def value_of(annotation: Any) -> Any | None:
     return None
 
 
-def label(field: FieldInfo) -> str:
-    """What the reference calls the field's type."""
-    return _kind(field.metadata) or _label(field.annotation)
+def label(field: FieldInfo, link: Callable[[type[Section]], str]) -> str:
+    """What the reference calls the field's type; ``link`` writes a reference to a section."""
+    return _kind(field.metadata) or _label(field.annotation, link)
 
 
 def _kind(metadata: Iterable[Any]) -> str | None:
-    return next((detail.label for detail in metadata if isinstance(detail, Kind)), None)
+    # The last one: a type made from another one calls itself something else.
+    labels = [detail.label for detail in metadata if isinstance(detail, Kind)]
+    return labels[-1] if labels else None
 
 
-def _label(annotation: Any) -> str:
+def _label(annotation: Any, link: Callable[[type[Section]], str]) -> str:
     if get_origin(annotation) is Annotated:
-        return _kind(get_args(annotation)[1:]) or _label(get_args(annotation)[0])
-    if len(options(annotation)) > 1 or options(annotation)[0] is not annotation:
+        return _kind(get_args(annotation)[1:]) or _label(get_args(annotation)[0], link)
+    if get_origin(annotation) in (Union, types.UnionType):
         parts = [option for option in get_args(annotation) if option is not type(None)]
-        return " or ".join(dict.fromkeys(_label(option) for option in parts))
+        return " or ".join(dict.fromkeys(_label(option, link) for option in parts))
     if (item := item_of(annotation)) is not None:
-        return f"list of {_label(item)}"
+        return f"list of {_label(item, link)}"
     if (value := value_of(annotation)) is not None:
-        return f"name → {_label(value)}"
-    return _simple_label(annotation)
-
-
-def _simple_label(annotation: Any) -> str:
+        return f"name → {_label(value, link)}"
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(annotation))
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
-    return _PLAIN_LABELS[annotation]
+    section = next(sections_in(annotation), None)
+    return link(section) if section is not None else _PLAIN_LABELS[annotation]
 
 
 _PLAIN_LABELS: dict[Any, str] = {

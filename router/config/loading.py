@@ -54,7 +54,7 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> LoadedC
     draft = Draft(document)
     for check in (check_references, check_models, check_listeners):
         problems += _beside(problems, list(check(draft)))
-    problems += _missing_folder(document, config)
+    problems += _beside(problems, _missing_folder(draft, path.parent))
     problems += _unavailable(document)
     if config is None or any(problem.severity == "error" for problem in problems):
         raise ConfigErrors(path, problems)
@@ -114,13 +114,16 @@ def _beside(known: list[Problem], found: list[Problem]) -> list[Problem]:
     return [problem for problem in found if problem.path not in broken]
 
 
-def _missing_folder(document: Document, config: Config | None) -> list[Problem]:
-    repository = config.triton.model_repository if config is not None else None
-    if repository is None or repository.is_dir():
-        return []
+def _missing_folder(draft: Draft, directory: Path) -> list[Problem]:
     place: KeyPath = ("triton", "model_repository")
-    message = f"There is no folder {document.show(place)}."
-    return [document.problem(place, message, "The path is relative to the folder of this file.")]
+    folder = draft.text(place)
+    try:
+        if folder is None or (directory / Path(folder).expanduser()).is_dir():
+            return []
+    except (OSError, RuntimeError, ValueError):
+        pass  # a name that no folder can have, or `~` of an unknown user
+    hint = "The path is relative to the folder of this file."
+    return [draft.document.problem(place, f"There is no folder {draft.show(place)}.", hint)]
 
 
 def _unavailable(document: Document) -> list[Problem]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from router.config.fields import Duration, Headers, HostPort, Name, Section, Text
+from router.config.fields import Duration, Headers, HostPort, Kind, Name, Section, Text
 
-Scalar = str | int | float | bool
+Scalar = Annotated[str | int | float | bool, Kind("text, number, `true` or `false`")]
 
 
 class Endpoint(Section):
