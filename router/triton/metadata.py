@@ -1,0 +1,117 @@
+"""What Triton says about a server and its models, as values.
+
+The ``from_*`` functions read protobuf messages, which are untyped here; nothing beyond this package sees those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tritonclient.grpc import model_config_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class TensorMetadata:
+    """Name, datatype ("BYTES", "FP32", ...) and shape of a tensor; -1 is a dimension of any size.
+
+    In ``ModelMetadata`` the shape includes the batch dimension, in ``ModelConfig`` it does not: as Triton reports them.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMetadata:
+    """The server's id and its version, for example "2.51.0"."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetadata:
+    """The signature of a loaded model, and the versions of it that are served."""
+
+    name: str
+    versions: tuple[str, ...]
+    platform: str
+    inputs: tuple[TensorMetadata, ...]
+    outputs: tuple[TensorMetadata, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """What matters here of a model configuration (``config.pbtxt``).
+
+    ``max_batch_size`` 0 means that the tensors carry no batch dimension. ``parameters`` are the string
+    parameters.
+    """
+
+    name: str
+    backend: str
+    max_batch_size: int
+    inputs: tuple[TensorMetadata, ...]
+    outputs: tuple[TensorMetadata, ...]
+    parameters: Mapping[str, str]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes of a classifier in the order of its scores, from the parameter ``labels``; empty without it."""
+        return tuple(label for part in self.parameters.get("labels", "").split(",") if (label := part.strip()))
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """One line of the repository index. ``version`` and ``state`` are empty for a model that was never loaded."""
+
+    name: str
+    version: str
+    state: str
+    reason: str
+
+    @property
+    def ready(self) -> bool:
+        """Whether this version is served."""
+        return self.state == "READY"
+
+
+def from_model_metadata(message: Any) -> ModelMetadata:
+    """Read a ``ModelMetadataResponse``."""
+    return ModelMetadata(
+        name=message.name,
+        versions=tuple(message.versions),
+        platform=message.platform,
+        inputs=tuple(TensorMetadata(t.name, t.datatype, tuple(t.shape)) for t in message.inputs),
+        outputs=tuple(TensorMetadata(t.name, t.datatype, tuple(t.shape)) for t in message.outputs),
+    )
+
+
+def from_model_config(message: Any) -> ModelConfig:
+    """Read a ``ModelConfig``."""
+    return ModelConfig(
+        name=message.name,
+        backend=message.backend,
+        max_batch_size=message.max_batch_size,
+        inputs=_tensors(message.input),
+        outputs=_tensors(message.output),
+        parameters={key: value.string_value for key, value in message.parameters.items()},
+    )
+
+
+def from_index(message: Any) -> tuple[IndexEntry, ...]:
+    """Read a ``RepositoryIndexResponse``."""
+    return tuple(IndexEntry(m.name, m.version, m.state, m.reason) for m in message.models)
+
+
+def _tensors(declared: Iterable[Any]) -> tuple[TensorMetadata, ...]:
+    return tuple(TensorMetadata(t.name, _datatype(t.data_type), tuple(t.dims)) for t in declared)
+
+
+def _datatype(number: int) -> str:
+    """Configurations say TYPE_STRING where the protocol says BYTES; the other names differ only in the prefix."""
+    name = str(model_config_pb2.DataType.Name(number)).removeprefix("TYPE_")
+    return "BYTES" if name == "STRING" else name
