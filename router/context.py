@@ -1,4 +1,4 @@
-"""What travels with one request: its identity and deadline, what was decided about it, and what went wrong on the way."""
+"""What travels with one request: its identity and deadline, what was decided about it, what went wrong."""
 
 from __future__ import annotations
 

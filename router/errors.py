@@ -6,8 +6,8 @@ from __future__ import annotations
 class GatewayError(Exception):
     """A failure with a public message.
 
-    ``str(error)`` is what the client reads: no internals, no credentials. The cause (``raise ... from exc``) is for logs.
-    ``status``, ``type`` and ``code`` are facts of the class; a dialect turns them into its own error shape.
+    ``str(error)`` is what the client reads: no internals, no credentials. The cause (``raise ... from exc``) is for
+    logs. ``status``, ``type`` and ``code`` are facts of the class; a dialect turns them into its own error shape.
     ``retryable`` says whether the same request could succeed at another endpoint or a moment later.
     """
 

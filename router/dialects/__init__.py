@@ -1,0 +1,1 @@
+"""API dialects, sans-I/O: bytes in, values out, and back."""

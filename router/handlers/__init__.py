@@ -1,0 +1,1 @@
+"""One request, start to finish, without transport types."""

@@ -1,0 +1,55 @@
+"""Whether a request may go anywhere at all: the guard's verdict, and what a refused client reads."""
+
+from __future__ import annotations
+
+from router.context import LocalReply, RequestContext
+from router.dialects import openai_chat
+from router.dialects.openai_chat import ChatRequest
+from router.dialects.openai_chat_stream import stream_text
+from router.errors import GuardrailUnavailable
+from router.guardrails import Guard, judged_texts
+from router.handlers.reply import EVENT_STREAM, JSON, Reply
+
+GUARD_HEADER = "x-trident-guard"
+
+
+class Admission:
+    """The input guard of a listener; without one, everything is admitted."""
+
+    def __init__(self, guard: Guard | None, *, max_chars: int) -> None:
+        self._guard = guard
+        self._max_chars = max_chars
+
+    @property
+    def guarded(self) -> bool:
+        """Whether there is a guard to ask."""
+        return self._guard is not None
+
+    async def admit(self, request: ChatRequest, context: RequestContext) -> LocalReply | None:
+        """``None`` when the request may pass, else the refusal.
+
+        Raises ``GuardrailUnavailable`` when the guard is gone and fail-closed, ``PayloadTooLarge`` when there is more
+        text than it can read. A guard that is gone but lets requests pass is noted in ``context.degraded``.
+        """
+        if self._guard is None:
+            return None
+        texts = judged_texts(request.messages, max_chars=self._max_chars)
+        verdict = await self._guard.judge(texts, timeout_s=context.remaining_s())
+        if verdict.outcome == "block":
+            return LocalReply(self._guard.policy.message, verdict.guard)
+        if verdict.outcome == "unavailable":
+            raise GuardrailUnavailable(f"The '{verdict.guard}' check is not available; nothing was passed on.")
+        if verdict.outcome == "allowed_unchecked":
+            context.degraded.append("guardrail")
+        return None
+
+
+def refusal_reply(request: ChatRequest, refusal: LocalReply) -> Reply:
+    """A refusal as an ordinary answer, which every client can show, with the finish reason ``content_filter``."""
+    headers = {GUARD_HEADER: refusal.guard}
+    model = request.model or ""
+    if request.stream:
+        body = stream_text(refusal.message, model=model, finish_reason="content_filter")
+        return Reply(200, EVENT_STREAM, body, headers)
+    body = openai_chat.encode_completion(refusal.message, model=model, finish_reason="content_filter")
+    return Reply(200, JSON, body, headers)

@@ -1,0 +1,84 @@
+"""Agent listeners: guard the conversation, decide who answers it, let the agents answer in that order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from router.context import LocalReply, RequestContext, RouteDecision
+from router.dialects import openai_chat
+from router.dialects.openai_chat import ChatRequest
+from router.dialects.openai_chat_stream import encode_stream_error
+from router.handlers.admission import Admission, refusal_reply
+from router.handlers.answers import CombinedAnswer, LastAnswer
+from router.handlers.reply import EVENT_STREAM, JSON, ByteStream, Reply
+from router.routing import prompt
+from router.routing.router import AgentRouter
+from router.upstream.chat import ChatUpstream
+
+ROUTE_HEADER = "x-trident-route"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOptions:
+    """How several agents become one answer.
+
+    ``answer``: with ``last`` only the last agent is heard and the others' answers are its context; with ``combined``
+    every agent's part is in the answer. ``parallel``: agents of one stage run at the same time (combined answers only:
+    the last agent of a ``last`` answer needs what the others said).
+    """
+
+    answer: Literal["last", "combined"] = "last"
+    parallel: bool = False
+
+
+class AgentsHandler:
+    """Chat completions of one agent listener."""
+
+    def __init__(
+        self, agents: Mapping[str, ChatUpstream], router: AgentRouter, admission: Admission, options: AnswerOptions
+    ) -> None:
+        self._agents = agents
+        self._router = router
+        self._admission = admission
+        self._options = options
+
+    async def complete(self, context: RequestContext, body: bytes) -> Reply:
+        """``POST /v1/chat/completions``."""
+        request = openai_chat.decode_request(body)
+        decision = await self._admit_and_route(request, context)
+        if isinstance(decision, LocalReply):
+            return refusal_reply(request, decision)
+        context.decision = decision
+        headers = {ROUTE_HEADER: ", ".join(decision.routes)}
+        answer = self._answer(decision, context)
+        if request.stream:
+            stream = await ByteStream.start(answer.stream(request))
+            return Reply(200, EVENT_STREAM, stream, headers, encode_stream_error)
+        return Reply(200, JSON, await answer.whole(request), headers)
+
+    async def _admit_and_route(self, request: ChatRequest, context: RequestContext) -> RouteDecision | LocalReply:
+        """Ask guard and orchestrator at the same time; what the guard stops, no agent hears of."""
+        conversation = prompt.turns(request.messages)
+        deciding = self._router.decide(conversation, timeout_s=context.remaining_s())
+        if self._admission.guarded:
+            task = asyncio.ensure_future(deciding)  # awaited below, or cancelled with the request
+            try:
+                refusal = await self._admission.admit(request, context)
+                if refusal is not None:
+                    return refusal
+                decision = await task
+            finally:
+                task.cancel()
+        else:
+            decision = await deciding
+        if decision.reason == "degraded":
+            context.degraded.append("orchestrator")
+        return decision
+
+    def _answer(self, decision: RouteDecision, context: RequestContext) -> LastAnswer | CombinedAnswer:
+        if self._options.answer == "combined" and len(decision.routes) > 1:
+            return CombinedAnswer(self._agents, decision.stages, context, parallel=self._options.parallel)
+        return LastAnswer(self._agents, decision.routes, context)

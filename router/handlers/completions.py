@@ -1,0 +1,38 @@
+"""Model listeners: find the provider of the requested model and relay its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from router.context import RequestContext
+from router.dialects import openai_chat
+from router.dialects.openai_chat_stream import encode_stream_error
+from router.handlers.admission import Admission, refusal_reply
+from router.handlers.reply import EVENT_STREAM, JSON, ByteStream, Reply
+from router.routing.models import ModelRouter
+from router.upstream.chat import ChatUpstream
+
+
+class CompletionsHandler:
+    """Chat completions of one model listener; ``providers`` maps an entry's name to where it is served."""
+
+    def __init__(self, router: ModelRouter, providers: Mapping[str, ChatUpstream], admission: Admission) -> None:
+        self._router = router
+        self._providers = providers
+        self._admission = admission
+
+    async def complete(self, context: RequestContext, body: bytes) -> Reply:
+        """``POST /v1/chat/completions``."""
+        request = openai_chat.decode_request(body)
+        choice = self._router.choose(request.model)
+        refusal = await self._admission.admit(request, context)
+        if refusal is not None:
+            return refusal_reply(request, refusal)
+        upstream = self._providers[choice.entry.name]
+        if request.model != choice.model:
+            request = request.replace(model=choice.model)
+        headers = {"x-trident-upstream": choice.entry.name}
+        if request.stream:
+            stream = await ByteStream.start(upstream.stream(request, context))
+            return Reply(200, EVENT_STREAM, stream, headers, encode_stream_error)
+        return Reply(200, JSON, await upstream.complete(request, context), headers)

@@ -1,0 +1,1 @@
+"""The downstream edge: sockets, HTTP, identity, error bodies, streams."""

@@ -1,0 +1,1 @@
+"""Where a request goes: who answers a conversation, and in which order."""

@@ -1,0 +1,1 @@
+"""Names, counters and logs."""

@@ -1,0 +1,1 @@
+"""Clusters and the one HTTP client that talks to them."""

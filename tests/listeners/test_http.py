@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from router.aio import timeout
+from router.context import RequestContext, RouteDecision
+from router.dialects.openai_chat_stream import encode_stream_error
+from router.errors import GatewayError, InvalidRequest, OperatorError, UpstreamStatus, UpstreamUnreachable
+from router.handlers.reply import EVENT_STREAM, JSON, ByteStream, Reply
+from router.listeners.http import HttpListener, ListenerOptions
+from router.listeners.middleware import Handler
+from router.telemetry import semconv
+from tests.fakes.counters import RecordedMetrics
+
+CHAT = "/v1/chat/completions"
+
+
+async def _echo(context: RequestContext, body: bytes) -> Reply:
+    return Reply(200, JSON, body, {"x-name": "wetter-ü, a"})
+
+
+@asynccontextmanager
+async def _listening(
+    handler: Handler = _echo, recorded: RecordedMetrics | None = None, **changes: Any
+) -> AsyncIterator[HttpListener]:
+    fields = {"timeout_s": 5.0, "max_body_bytes": 1000, "drain_timeout_s": 1.0, "body_timeout_s": 5.0}
+    options = ListenerOptions("front", "127.0.0.1", 0, **{**fields, **changes})
+    listener = HttpListener(options, {CHAT: {"POST": handler}}, (recorded or RecordedMetrics()).metrics)
+    await listener.start()
+    try:
+        yield listener
+    finally:
+        await listener.drain()
+
+
+@asynccontextmanager
+async def _post(listener: HttpListener, body: bytes = b"{}", **kwargs: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"http://127.0.0.1:{listener.port}{CHAT}", data=body, **kwargs) as response,
+    ):
+        yield response
+
+
+def _raising(error: Exception) -> Handler:
+    async def handler(context: RequestContext, body: bytes) -> Reply:
+        context.decision = RouteDecision((("weather",),), "orchestrator")
+        raise error
+
+    return handler
+
+
+def _streaming(*pieces: bytes | Exception | asyncio.Event, closed: asyncio.Event | None = None) -> Handler:
+    async def generate() -> AsyncGenerator[bytes, None]:
+        try:
+            for piece in pieces:
+                if isinstance(piece, asyncio.Event):
+                    await piece.wait()
+                elif isinstance(piece, Exception):
+                    raise piece
+                else:
+                    yield piece
+        finally:
+            if closed is not None:
+                closed.set()
+
+    async def handler(context: RequestContext, body: bytes) -> Reply:
+        return Reply(200, EVENT_STREAM, await ByteStream.start(generate()), {}, encode_stream_error)
+
+    return handler
+
+
+async def test_a_request_id_is_made_or_kept() -> None:
+    async with _listening() as listener:
+        async with _post(listener) as response:
+            assert len(response.headers["x-request-id"]) == 32
+        async with _post(listener, headers={"x-request-id": "mine-1"}) as response:
+            assert response.headers["x-request-id"] == "mine-1"
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 129, "ü"])
+async def test_a_request_id_that_may_not_stand_in_a_log_is_replaced(given: str) -> None:
+    async with _listening() as listener, _post(listener, headers={"x-request-id": given}) as response:
+        assert len(response.headers["x-request-id"]) == 32
+
+
+async def test_header_values_are_made_safe() -> None:
+    async with _listening() as listener, _post(listener) as response:
+        assert response.headers["x-name"] == "wetter-%C3%BC, a"
+
+
+async def test_an_unknown_path_says_what_there_is() -> None:
+    async with _listening() as listener, aiohttp.ClientSession() as session:
+        async with session.get(f"http://127.0.0.1:{listener.port}/nope") as response:
+            assert response.status == 404
+            error = (await response.json())["error"]
+            assert CHAT in error["message"]
+            assert error["request_id"] == response.headers["x-request-id"]
+        async with session.get(f"http://127.0.0.1:{listener.port}{CHAT}") as response:
+            assert response.status == 405
+            assert "POST" in (await response.json())["error"]["message"]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_over_the_limit_is_413(chunked: bool) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(30):
+            yield b"x" * 100
+
+    body: Any = pieces() if chunked else b"x" * 3000
+    async with _listening() as listener, _post(listener, body) as response:
+        assert response.status == 413
+        assert "max_body_bytes" in (await response.json())["error"]["message"]
+
+
+async def test_a_compressed_body_is_bounded_by_what_it_unpacks_to() -> None:
+    import zlib
+
+    bomb = zlib.compress(b"x" * 1_000_000)
+    async with _listening() as listener, _post(listener, bomb, headers={"content-encoding": "deflate"}) as response:
+        assert response.status == 413
+
+
+async def test_a_body_that_never_ends_is_408() -> None:
+    async with _listening(body_timeout_s=0.2) as listener:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+        async with timeout(5):
+            assert b"408" in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (InvalidRequest("Bad.", param="messages"), 400, "invalid_request"),
+        (UpstreamStatus("Slow down.", status=429, code="busy", type_="t", retry_after_s=2.4), 429, "busy"),
+        (UpstreamUnreachable("'weather' cannot be reached."), 502, "upstream_unreachable"),
+        (GatewayError("Broken."), 500, "internal_error"),
+    ],
+)
+async def test_errors_have_one_shape(error: GatewayError, status: int, code: str) -> None:
+    async with _listening(_raising(error)) as listener, _post(listener) as response:
+        assert response.status == status
+        body = (await response.json())["error"]
+        assert set(body) == {"message", "type", "param", "code", "request_id"}
+        assert (body["message"], body["code"]) == (error.message, code)
+        assert response.headers["x-trident-route"] == "weather"
+        assert response.headers.get("Retry-After") == ("2" if status == 429 else None)
+
+
+async def test_an_unexpected_exception_tells_the_client_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async with _listening(_raising(ValueError("secret detail"))) as listener, _post(listener) as response:
+        assert response.status == 500
+        assert "secret" not in await response.text()
+    assert "secret detail" in caplog.text
+
+
+async def test_degraded_parts_are_shown() -> None:
+    async def handler(context: RequestContext, body: bytes) -> Reply:
+        context.degraded += ["orchestrator", "guardrail"]
+        return Reply(200, JSON, b"{}")
+
+    async with _listening(handler) as listener, _post(listener) as response:
+        assert response.headers["x-trident-degraded"] == "orchestrator, guardrail"
+
+
+async def test_a_stream_is_passed_on_piece_by_piece() -> None:
+    more = asyncio.Event()
+    async with _listening(_streaming(b"data: 1\n\n", more, b"data: 2\n\n")) as listener, _post(listener) as response:
+        assert response.content_type == EVENT_STREAM
+        assert await response.content.readany() == b"data: 1\n\n"
+        more.set()
+        assert await response.content.read() == b"data: 2\n\n"
+
+
+async def test_a_stream_that_breaks_ends_with_one_error_event() -> None:
+    handler = _streaming(b"data: 1\n\n", UpstreamUnreachable("The connection to 'weather' broke."))
+    async with _listening(handler) as listener, _post(listener) as response:
+        text = await response.text()
+    assert text.startswith('data: 1\n\ndata: {"error":{"message":"The connection to \'weather\' broke."')
+    assert text.endswith("}}\n\n")
+    assert "[DONE]" not in text
+
+
+async def test_a_stream_that_breaks_before_its_first_byte_has_a_status() -> None:
+    async with _listening(_streaming(UpstreamUnreachable("gone"))) as listener, _post(listener) as response:
+        assert response.status == 502
+
+
+async def test_the_timeout_of_the_listener_ends_a_stream() -> None:
+    handler = _streaming(b"data: 1\n\n", asyncio.Event())
+    async with _listening(handler, timeout_s=0.2) as listener, _post(listener) as response:
+        assert "upstream_timeout" in await response.text()
+
+
+async def test_a_client_that_leaves_closes_the_source() -> None:
+    closed = asyncio.Event()
+    recorded = RecordedMetrics()
+    async with _listening(_streaming(b"data: 1\n\n", asyncio.Event(), closed=closed), recorded) as listener:
+        async with _post(listener) as response:
+            await response.content.readany()
+        async with timeout(5):
+            await closed.wait()
+            while not recorded.count(semconv.REQUESTS, "4xx"):
+                await asyncio.sleep(0.01)
+
+
+async def test_draining_lets_a_stream_finish_and_refuses_new_ones() -> None:
+    more = asyncio.Event()
+    async with _listening(_streaming(b"data: 1\n\n", more, b"data: 2\n\n")) as listener:
+        port = listener.port
+        async with _post(listener) as response:
+            await response.content.readany()
+            draining = asyncio.create_task(listener.drain())
+            with pytest.raises(OSError):
+                while True:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.close()
+                    await asyncio.sleep(0)
+            more.set()
+            assert await response.content.read() == b"data: 2\n\n"
+        await draining
+
+
+async def test_draining_cuts_off_what_does_not_finish_in_time() -> None:
+    closed = asyncio.Event()
+    handler = _streaming(b"data: 1\n\n", asyncio.Event(), closed=closed)
+    async with _listening(handler, drain_timeout_s=0.1) as listener, _post(listener) as response:
+        await response.content.readany()
+        async with timeout(5):
+            await listener.drain()
+            await closed.wait()
+
+
+async def test_a_slow_reader_holds_the_source_back() -> None:
+    produced = 0
+
+    async def generate() -> AsyncGenerator[bytes, None]:
+        nonlocal produced
+        while produced < 2000:
+            produced += 1
+            yield b"x" * 65536
+
+    async def handler(context: RequestContext, body: bytes) -> Reply:
+        return Reply(200, EVENT_STREAM, await ByteStream.start(generate()))
+
+    async with _listening(handler) as listener:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port, limit=1024)
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+        await reader.readline()
+        seen = -1
+        while seen != produced:
+            seen = produced
+            await asyncio.sleep(0.2)
+        assert produced < 500
+        writer.close()
+
+
+async def test_a_port_that_is_taken_says_how_to_fix_it() -> None:
+    async with _listening() as listener:
+        options = ListenerOptions("second", "127.0.0.1", listener.port, 5, 1000, 1, 5)
+        with pytest.raises(OperatorError, match="'second' cannot bind") as caught:
+            await HttpListener(options, {}, RecordedMetrics().metrics).start()
+        assert "port" in (caught.value.fix or "")
+
+
+async def test_one_access_line_per_request_without_content(caplog: pytest.LogCaptureFixture) -> None:
+    recorded = RecordedMetrics()
+    with caplog.at_level(logging.INFO, "router.access"):
+        async with _listening(recorded=recorded) as listener, _post(listener, b'{"secret": 1}') as response:
+            await response.read()
+    (line,) = [record for record in caplog.records if record.name == "router.access"]
+    assert (line.status, line.path, line.listener) == (200, CHAT, "front")  # type: ignore[attr-defined]
+    assert "secret" not in str(vars(line))
+    assert recorded.count(semconv.REQUESTS, "front", "2xx") == 1

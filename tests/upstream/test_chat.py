@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+
+import orjson
+import pytest
+from yarl import URL
+
+from router.context import RequestContext
+from router.dialects import openai_chat
+from router.dialects.openai_chat import ChatRequest
+from router.dialects.openai_chat_stream import CompletionAssembler
+from router.errors import (
+    GatewayError,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamStatus,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from router.upstream.chat import ChatUpstream, agent_url
+from router.upstream.http import Endpoint, HttpClient
+from tests.fakes import agents
+from tests.fakes.agents import DEFAULT_TEXT, FakeAgent
+
+LIMIT = 100_000
+
+
+def _context(headers: Mapping[str, str] | None = None, *, timeout_s: float = 5) -> RequestContext:
+    return RequestContext("req-1", "front", "/v1/chat/completions", headers or {}, time.monotonic() + timeout_s)
+
+
+def _request(*, stream: bool = False) -> ChatRequest:
+    payload = {"model": "any", "messages": [{"role": "user", "content": "Hi"}], "stream": stream, "seed": 7}
+    return openai_chat.decode_request(orjson.dumps(payload))
+
+
+@asynccontextmanager
+async def _upstream(
+    agent: FakeAgent, *, timeout_s: float = 5, headers: Mapping[str, str] | None = None
+) -> AsyncIterator[ChatUpstream]:
+    client = HttpClient(connect_timeout_s=2)
+    endpoint = Endpoint("weather", agent_url(agent.url), timeout_s, headers or {})
+    try:
+        yield ChatUpstream(endpoint, client, max_response_bytes=LIMIT)
+    finally:
+        await client.close()
+
+
+async def _stream_text(upstream: ChatUpstream, context: RequestContext | None = None) -> str:
+    assembler = CompletionAssembler("weather")
+    async with aclosing(upstream.stream(_request(stream=True), context or _context())) as events:
+        return "".join([assembler.feed(data) async for data in events])
+
+
+@pytest.mark.parametrize(
+    ("url", "called"),
+    [
+        ("http://h:1", "http://h:1/v1/chat/completions"),
+        ("http://h:1/", "http://h:1/v1/chat/completions"),
+        ("http://h:1/x", "http://h:1/x/v1/chat/completions"),
+        ("http://h:1/x/v1", "http://h:1/x/v1/chat/completions"),
+        ("http://h:1/x/v1/chat/completions", "http://h:1/x/v1/chat/completions"),
+        ("http://h:1/api/chat/completions/", "http://h:1/api/chat/completions"),
+    ],
+)
+def test_the_path_of_an_agent_is_honoured(url: str, called: str) -> None:
+    assert agent_url(url) == URL(called)
+
+
+async def test_bytes_are_relayed_untouched_both_ways() -> None:
+    async with FakeAgent() as agent, _upstream(agent) as upstream:
+        request = _request()
+        body = await upstream.complete(request, _context())
+        assert agent.requests[0].body == request.encode()
+        assert openai_chat.completion_text(orjson.loads(body)) == DEFAULT_TEXT
+
+
+async def test_neither_credentials_nor_cookies_reach_an_upstream() -> None:
+    sent = {
+        "authorization": "Bearer secret",
+        "x-api-key": "secret",
+        "cookie": "secret",
+        "traceparent": "00-1-2-01",
+        "host": "secret",
+    }
+    async with FakeAgent() as agent, _upstream(agent, headers={"x-team": "blue"}) as upstream:
+        await upstream.complete(_request(), _context(sent))
+        got = agent.requests[0].headers
+    assert "secret" not in " ".join(got.values())
+    assert (got["traceparent"], got["x-request-id"], got["x-team"]) == ("00-1-2-01", "req-1", "blue")
+
+
+async def test_connections_are_reused() -> None:
+    async with FakeAgent() as agent, _upstream(agent) as upstream:
+        for _ in range(3):
+            await upstream.complete(_request(), _context())
+            await _stream_text(upstream)
+        assert agent.connections_made == 1
+
+
+@pytest.mark.parametrize("torn", [False, True])
+async def test_a_stream_arrives_in_whole_events(torn: bool) -> None:
+    async with (
+        FakeAgent(behaviour=agents.stream(torn=torn)) as agent,
+        _upstream(agent) as upstream,
+        aclosing(upstream.stream(_request(stream=True), _context())) as events,
+    ):
+        pieces = [data async for data in events]
+    assert all(piece.endswith(b"\n\n") for piece in pieces)
+    assembler = CompletionAssembler("weather")
+    assert "".join(map(assembler.feed, pieces)) == DEFAULT_TEXT
+
+
+async def test_an_upstream_that_cannot_stream_is_streamed() -> None:
+    async with FakeAgent(behaviour=agents.answer_json()) as agent, _upstream(agent) as upstream:
+        assert await _stream_text(upstream) == DEFAULT_TEXT
+
+
+async def test_an_upstream_that_always_streams_is_put_together() -> None:
+    async with FakeAgent(behaviour=agents.stream()) as agent, _upstream(agent) as upstream:
+        whole = orjson.loads(await upstream.complete(_request(), _context()))
+        assert whole["object"] == "chat.completion"
+        assert openai_chat.completion_text(whole) == DEFAULT_TEXT
+
+
+async def test_asking_never_streams() -> None:
+    async with FakeAgent() as agent, _upstream(agent) as upstream:
+        assert await upstream.ask(_request(stream=True), _context()) == DEFAULT_TEXT
+        assert agent.requests[0].wants_stream is False
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
+async def test_an_error_status_is_passed_on_with_its_body(status: int) -> None:
+    behaviour = agents.fail(status, "No such city.", code="city", retry_after="7")
+    async with FakeAgent(behaviour=behaviour) as agent, _upstream(agent) as upstream:
+        with pytest.raises(UpstreamStatus, match="No such city") as caught:
+            await upstream.complete(_request(), _context())
+        with pytest.raises(UpstreamStatus):
+            await _stream_text(upstream)
+    error = caught.value
+    assert (error.status, error.code, error.type, error.retry_after_s) == (status, "city", "agent_failure", 7.0)
+    assert error.retryable == (status in {429, 500, 503})
+
+
+BROKEN = [
+    (agents.die(), UpstreamUnreachable),
+    (agents.die(reset=False), UpstreamUnreachable),
+    (agents.garbage(), UpstreamProtocolError),
+    (agents.garbage_body(), UpstreamProtocolError),
+    (agents.garbage_body(content_type="text/html"), UpstreamProtocolError),
+    (agents.garbage_body(b'{"error": "x"}'), UpstreamProtocolError),
+    (agents.die_midstream(), UpstreamUnreachable),
+    (agents.die_midstream(reset=False), UpstreamUnreachable),
+    (agents.end_early(), UpstreamProtocolError),
+    (agents.hang(), UpstreamTimeout),
+    (agents.hang_midstream(), UpstreamTimeout),
+]
+
+
+@pytest.mark.parametrize(("behaviour", "error"), BROKEN)
+async def test_whatever_an_upstream_does_wrong_has_its_error(
+    behaviour: agents.Behaviour, error: type[GatewayError]
+) -> None:
+    async with FakeAgent(behaviour=behaviour) as agent:
+        async with _upstream(agent, timeout_s=0.3) as upstream:
+            with pytest.raises(error, match="weather") as caught:
+                await _stream_text(upstream)
+            assert agent.url not in str(caught.value)
+        await agent.wait_connections(0)
+
+
+@pytest.mark.parametrize("behaviour", [agents.endless(), agents.huge(LIMIT * 3)])
+async def test_an_answer_without_bound_is_cut_off_where_it_has_to_be_held(behaviour: agents.Behaviour) -> None:
+    async with FakeAgent(behaviour=behaviour) as agent, _upstream(agent) as upstream:
+        with pytest.raises(UpstreamProtocolError, match="more than"):
+            await upstream.complete(_request(), _context())
+        await agent.wait_connections(0)
+
+
+async def test_nobody_listening_is_unreachable() -> None:
+    async with FakeAgent() as agent:
+        await agent.stop()
+        async with _upstream(agent) as upstream:
+            with pytest.raises(UpstreamUnreachable, match="cannot be reached"):
+                await upstream.complete(_request(), _context())
+
+
+async def test_the_deadline_of_the_request_counts_when_it_is_shorter() -> None:
+    async with FakeAgent(behaviour=agents.hang()) as agent, _upstream(agent, timeout_s=60) as upstream:
+        with pytest.raises(UpstreamTimeout):
+            await upstream.complete(_request(), _context(timeout_s=0.2))
+
+
+async def test_a_cancelled_request_lets_go_of_its_upstream() -> None:
+    async with FakeAgent(behaviour=agents.hang()) as agent, _upstream(agent) as upstream:
+        task = asyncio.create_task(upstream.complete(_request(), _context()))
+        await agent.wait_requests()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await agent.wait_disconnect()
+
+
+async def test_a_stream_that_nobody_reads_on_lets_go_of_its_upstream() -> None:
+    async with FakeAgent(behaviour=agents.endless()) as agent, _upstream(agent) as upstream:
+        async with aclosing(upstream.stream(_request(stream=True), _context())) as events:
+            assert await anext(events)
+        await agent.wait_disconnect()
+
+
+def test_upstream_errors_are_retryable_unless_the_request_is_at_fault() -> None:
+    assert UpstreamError("x").retryable
+    assert not UpstreamStatus("x", status=400, code="c", type_="t").retryable
