@@ -6,7 +6,8 @@ empty. NumPy 1 has no wheel for Python 3.13, so the two places are mended here, 
 
 - ``PyArray_NewFromDescr`` ignores the strides that the stub computed, and NumPy computes them from the shape. The stub
   takes that function from a table whose slot numbers are part of NumPy's stable ABI.
-- ``Tensor(name, array)`` goes through DLPack, where the producer states the size.
+- ``Tensor(name, array)`` goes through DLPack, where the producer states the size. DLPack has no strings, so that a
+  model cannot answer with BYTES tensors; none of the embedded shape does.
 
 The embedded server links this file next to the backend's ``triton_python_backend_utils.py``, which imports it.
 """
@@ -58,7 +59,7 @@ def _mend_outgoing(numpy: Any, backend: Any) -> None:
 
         def __new__(cls, name: str, array: Any) -> Any:
             if array.dtype.kind in "OSU":
-                return native(name, array)
+                raise TypeError(f"{name}: the embedded server cannot send BYTES tensors with NumPy {numpy.__version__}")
             capsule = numpy.ascontiguousarray(array).__dlpack__()
             tensor = native.from_dlpack(name, capsule)
             # The tensor owns the memory now, but the stub does not rename the capsule in the way that NumPy looks for.
