@@ -1,0 +1,27 @@
+"""The files that are served beside a model and that training must share: imported from the model repository itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+REPOSITORY = Path(__file__).resolve().parents[1] / "model_repository"
+ORCHESTRATOR = REPOSITORY / "cpu" / "orchestrator" / "1"
+JAILBREAK = REPOSITORY / "guardrails" / "jailbreak" / "1"
+
+
+def load_served(path: Path) -> ModuleType:
+    """Import one file of the model repository under its own name."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"cannot import {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+roster_features = load_served(ORCHESTRATOR / "roster_features.py")
+attack_text = load_served(JAILBREAK / "attack_text.py")
