@@ -78,7 +78,16 @@ class Draft:
             first.setdefault(name, path)
 
     def unknown(self, path: KeyPath, known: dict[str, KeyPath], *, what: str, plural: str) -> Problem:
-        """An error for a reference to a name that nothing has. Suggests names as the file spells them."""
-        spelled = {self.show(place).strip("`"): name for name, place in known.items()}
-        hint = did_you_mean(self.text(path) or "", spelled, plural=plural)
+        """An error for a reference to a name that nothing has."""
+        hint = did_you_mean(self.text(path) or "", self.spelled(known), plural=plural)
         return self.document.problem(path, f"There is no {what} {self.show(path)}.", hint)
+
+    def unknown_in(self, path: KeyPath, name: str, known: dict[str, KeyPath]) -> Problem:
+        """An error for a ``{name}`` in the text at ``path`` that is no parameter."""
+        written = f" `{name}`" if f"{{{name}}}" in self.show(path) else ""
+        message = f"{self.show(path)} names a parameter{written} that is not declared."
+        return self.document.problem(path, message, did_you_mean(name, self.spelled(known), plural="parameters"))
+
+    def spelled(self, names: dict[str, KeyPath]) -> list[str]:
+        """Names as the file spells them, for suggestions: what they are may be a secret of the environment."""
+        return [self.show(path).strip("`") for path in names.values()]

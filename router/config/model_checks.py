@@ -80,8 +80,7 @@ def _aliases(draft: Draft) -> Iterator[Problem]:
         if target is None:
             continue
         if target not in aliases and not _known(target, models):
-            hint = did_you_mean(target, [*_spelled(draft, models), *aliases], plural="models")
-            yield draft.document.problem(place, f"There is no model or alias {draft.show(place)}.", hint)
+            yield _unknown(draft, place, models, aliases)
         elif cycle := _cycle(draft, name):
             message = f"The alias leads back to itself: {' → '.join(f'`{step}`' for step in cycle)}."
             yield draft.document.problem(place, message, "Let one of them name a model.")
@@ -119,8 +118,7 @@ def _uses(draft: Draft) -> Iterator[Problem]:
             uses.append((("overrides", key), name))
     for place, name in uses:
         if name not in aliases and not _known(name, models):
-            hint = did_you_mean(name, [*_spelled(draft, models), *aliases], plural="models")
-            yield draft.document.problem(place, f"There is no model or alias {draft.show(place)}.", hint)
+            yield _unknown(draft, place, models, aliases)
 
 
 def _quantity(draft: Draft, path: KeyPath) -> Iterator[Problem]:
@@ -133,7 +131,7 @@ def _quantity(draft: Draft, path: KeyPath) -> Iterator[Problem]:
 def _metrics_sources(draft: Draft) -> Iterator[Problem]:
     for path in draft.entries(("model_metrics_sources",)):
         kind, provider = draft.text((*path, "type")), draft.text((*path, "provider"))
-        if kind is None or provider is None:
+        if kind not in ("cost", "latency") or provider is None:
             continue
         if (kind == "latency") != (provider == "prometheus"):
             fitting = "prometheus" if kind == "latency" else "models.dev` or `digitalocean"
@@ -164,6 +162,12 @@ def _known(name: str, models: dict[str, KeyPath]) -> bool:
     return name in models or f"{name.partition('/')[0]}/*" in models
 
 
-def _spelled(draft: Draft, models: dict[str, KeyPath]) -> list[str]:
-    """The names for a suggestion: whole model names, as the file spells them."""
-    return [draft.show(path).strip("`") for path in dict.fromkeys(models.values())]
+def _unknown(draft: Draft, place: KeyPath, models: dict[str, KeyPath], aliases: dict[str, KeyPath]) -> Problem:
+    # As the file spells them: a name may come from the environment. Nearness counts with and without the provider.
+    whole = set(draft.spelled(models))
+    bare = {name.partition("/")[2] for name in whole} - {"", "*"}
+    word = draft.text(place) or ""
+    hint = did_you_mean(word, {*whole, *bare, *aliases}, plural="models")
+    if not hint.startswith("Did you mean"):
+        hint = did_you_mean(word, {*whole, *aliases}, plural="models")
+    return draft.document.problem(place, f"There is no model or alias {draft.show(place)}.", hint)

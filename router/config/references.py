@@ -57,8 +57,7 @@ def _router(draft: Draft, path: KeyPath) -> Iterator[Problem]:
     orchestrators = draft.names(("orchestrators",), "name")
     if name is None or name == DEFAULT_ORCHESTRATOR or name in orchestrators:
         return
-    known = [draft.show(place).strip("`") for place in orchestrators.values()]
-    hint = did_you_mean(name, [*known, DEFAULT_ORCHESTRATOR], plural="orchestrators")
+    hint = did_you_mean(name, [*draft.spelled(orchestrators), DEFAULT_ORCHESTRATOR], plural="orchestrators")
     yield draft.document.problem(path, f"There is no orchestrator {draft.show(path)}.", hint)
 
 
@@ -71,12 +70,11 @@ def _filter_lists(draft: Draft, path: KeyPath, filters: dict[str, KeyPath]) -> I
 
 def _filters(draft: Draft) -> Iterator[Problem]:
     for path in draft.entries(("filters",)):
-        guardrail = draft.get((*path, "type")) == "guardrail"
-        needed = "model" if guardrail else "url"
-        if draft.get((*path, needed)) is None:
-            kind = "guardrail" if guardrail else (draft.text((*path, "type")) or "mcp")
+        kind = draft.text((*path, "type")) or "mcp"
+        needed = {"mcp": "url", "http": "url", "guardrail": "model"}.get(kind)
+        if needed is not None and draft.get((*path, needed)) is None:
             message = f"A filter of type `{kind}` needs `{needed}`."
-            what = "the classifier's name in the model repository" if guardrail else "where the service listens"
+            what = "where the service listens" if needed == "url" else "the classifier's name in the model repository"
             yield draft.document.problem(path, message, f"Add `{needed}`: {what}.")
 
 
@@ -105,8 +103,7 @@ def _path_parameters(draft: Draft, target: KeyPath) -> Iterator[Problem]:
     parameters = draft.names((*target, "parameters"), "name")
     for name in placeholders:
         if name not in parameters:
-            hint = did_you_mean(name, parameters, plural="parameters")
-            yield draft.document.problem(place, f"The path names a parameter `{name}` that is not declared.", hint)
+            yield draft.unknown_in(place, name, parameters)
     for name, path in parameters.items():
         if draft.flag((*path[:-1], "in_path")) and name not in placeholders:
             message = f"The parameter {draft.show(path)} is `in_path`, but the path does not name it."

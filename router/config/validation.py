@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from router.config.document import Document
+from router.config.draft import Draft
 from router.config.fields import VALUE
 from router.config.introspection import keys_at
 from router.config.problems import KeyPath, Problem, did_you_mean
@@ -52,14 +53,15 @@ def validate(document: Document, directory: Path) -> tuple[Config | None, list[P
     try:
         return Config.model_validate(document.data, context={"directory": directory}), []
     except ValidationError as exc:
-        errors = exc.errors(include_url=False, include_input=False)
-        return None, list(_unique(_translate(document, error) for error in errors))
+        return None, list(_problems(document, exc.errors(include_url=False, include_input=False)))
 
 
-def _unique(problems: Iterator[Problem]) -> Iterator[Problem]:
-    # A value that may be of several types has one error for each.
+def _problems(document: Document, errors: list[ErrorDetails]) -> Iterator[Problem]:
+    # A list with one bad entry is "too short" as well, and a value that may be of several types has an error for each.
+    draft = Draft(document)
+    real = [error for error in errors if error["type"] != "too_short" or not draft.get(error["loc"])]
     seen = set()
-    for problem in problems:
+    for problem in (_translate(document, error) for error in real):
         if problem.path not in seen:
             seen.add(problem.path)
             yield problem

@@ -49,7 +49,7 @@ def parse_document(raw: bytes) -> tuple[Document, list[Problem]]:
         raise _syntax_error(exc, text) from exc
     except yaml.YAMLError as exc:
         raise YamlError("This is not valid YAML.", suggestion="Check the file's characters and quotes.") from exc
-    if node is None:
+    if node is None or (isinstance(node, yaml.ScalarNode) and not node.value):
         raise YamlError("The file is empty.", suggestion="Start with `version: v0.4.0` and a list of `listeners`.")
     if not isinstance(node, yaml.MappingNode):
         raise YamlError(
