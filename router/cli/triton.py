@@ -1,0 +1,81 @@
+"""The Triton that a command works with: the one of the configuration, or an embedded one for as long as it runs."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from router.config import LoadedConfig
+from router.runtime import models_in_use
+from router.triton.client import TritonClient
+from router.triton.repository import embedded_repositories
+from router.triton.server import EmbeddedTriton
+
+logger = logging.getLogger(__name__)
+
+STARTING = "Starting Triton"
+
+# An address that nobody asks, for a gateway without models: the discard port of RFC 863.
+NOWHERE = "127.0.0.1:9"
+
+# How long an external Triton gets to say that it is ready before the start goes on with a warning.
+ASK_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTriton:
+    """Where Triton is asked over gRPC, what is known about it, and where it logs (embedded only)."""
+
+    url: str
+    description: str
+    logs: Mapping[str, str] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def triton_for(loaded: LoadedConfig, state_dir: Path, console: Console) -> AsyncIterator[RunningTriton]:
+    """Triton with the models of the configuration ready; an embedded one is stopped at the end.
+
+    Raises OperatorError when an embedded one cannot start. An external one that is not ready is only warned about: it
+    may come later, and until then requests follow the failure policy.
+    """
+    url = loaded.config.triton.url
+    if url is not None:
+        yield await _external(url)
+        return
+    models = models_in_use(loaded.config)
+    if not models:
+        yield RunningTriton(NOWHERE, "Triton is not started: nothing asks a model")
+        return
+    server = _embedded(loaded, models, state_dir)
+    with console.status(STARTING) as spinner:
+        await server.start(lambda progress: spinner.update(f"{STARTING}: {progress}"))
+    try:
+        logs = {"triton": str(server.log_file)}
+        yield RunningTriton(server.grpc_address, f"Triton {server.version} on this machine", logs)
+    finally:
+        await server.stop()
+
+
+async def _external(url: str) -> RunningTriton:
+    client = TritonClient(url)
+    try:
+        if not await client.server_ready(ASK_WITHIN_S):
+            logger.warning("Triton is not ready, requests follow the failure policy until it is", extra={"triton": url})
+    finally:
+        await client.close()
+    return RunningTriton(url, f"Triton at {url}")
+
+
+def _embedded(loaded: LoadedConfig, models: Sequence[str], state_dir: Path) -> EmbeddedTriton:
+    repositories = embedded_repositories(loaded.config.triton.model_repository)
+    # One folder per configuration: instances do not mix their logs, and restarts do not pile up new ones.
+    path = loaded.path.resolve()
+    folder = f"{path.stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+    return EmbeddedTriton(repositories, models, state_dir / folder)

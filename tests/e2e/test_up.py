@@ -1,0 +1,434 @@
+"""`trident up` and `trident down` as a user runs them: whole processes, real signals, ports and files."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+
+from router.aio import timeout
+from tests.fakes.agents import FakeAgent, hang_midstream, sse_events
+from tests.fakes.http_exchange import Exchange
+
+pytestmark = pytest.mark.e2e
+
+TRIDENT = (sys.executable, "-m", "router")
+SECRET = "sk-do-not-print-me-0123456789"
+
+CONFIG = """\
+version: v0.4.0
+agents:
+  - id: weather_agent
+    url: {agent}
+    headers: {{x-agent-key: $AGENT_KEY}}
+model_providers:
+  - model: openai/gpt-4o
+    access_key: $OPENAI_API_KEY
+  - model: groq/llama-3.3-70b
+    access_key: $GROQ_KEY_THAT_IS_NOT_SET
+listeners:
+  - type: agent
+    name: travel
+    port: {port}
+    agents:
+      - id: weather_agent
+        description: Weather.
+limits:
+  drain_timeout: {drain}
+"""
+
+
+@dataclass
+class Instance:
+    """A running `trident up`; ``out`` and ``log`` are what it printed so far."""
+
+    process: asyncio.subprocess.Process
+    url: str
+    log_file: Path
+    out: str = ""
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def log(self) -> list[dict[str, object]]:
+        """The log lines; what else is on standard error comes first and is no JSON."""
+        lines = self.log_file.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def messages(self) -> list[object]:
+        return [line["message"] for line in self.log]
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.pid).children(recursive=True)
+
+    async def stopped(self, within_s: float = 20) -> int:
+        async with timeout(within_s):
+            return await self.process.wait()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+async def until(fact: Callable[[], bool], *, within_s: float = 20) -> None:
+    async with timeout(within_s):
+        while not fact():
+            await asyncio.sleep(0.02)
+
+
+def environment(**more: str) -> dict[str, str]:
+    plain = {name: value for name, value in os.environ.items() if not name.endswith(("_KEY", "_proxy", "_PROXY"))}
+    return {**plain, "AGENT_KEY": SECRET, "OPENAI_API_KEY": SECRET, **more}
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+async def agent() -> AsyncIterator[FakeAgent]:
+    async with FakeAgent(reply="Sunny in Oslo.") as fake:
+        yield fake
+
+
+def write_config(folder: Path, agent: FakeAgent, *, port: int, drain: str = "20s") -> Path:
+    file = folder / "config.yaml"
+    file.write_text(CONFIG.format(agent=agent.url, port=port, drain=drain))
+    return file
+
+
+@contextlib.asynccontextmanager
+async def up(config: Path, state_dir: Path, port: int, *options: str) -> AsyncIterator[Instance]:
+    """Start, wait for the status block, and leave nothing running in the end."""
+    log_file = state_dir.parent / f"{time.monotonic_ns()}.log"
+    with log_file.open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *TRIDENT,
+            "up",
+            str(config),
+            "--state-dir",
+            str(state_dir),
+            *options,
+            env=environment(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+        )
+    instance = Instance(process, f"http://127.0.0.1:{port}", log_file)
+    try:
+        assert process.stdout is not None
+        async with timeout(60):
+            while "Stop with Ctrl-C" not in instance.out:
+                line = await process.stdout.readline()
+                assert line, f"trident up ended early:\n{log_file.read_text()}"
+                instance.out += line.decode()
+        yield instance
+    finally:
+        await kill_tree(process)
+
+
+async def kill_tree(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        for member in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        await process.wait()
+
+
+async def trident(*arguments: str, state_dir: Path) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *TRIDENT,
+        *arguments,
+        "--state-dir",
+        str(state_dir),
+        env=environment(),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with timeout(60):
+            out, err = await process.communicate()
+    finally:
+        await kill_tree(process)
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+def body(*, stream: bool = False) -> Mapping[str, object]:
+    return {"model": "any", "stream": stream, "messages": [{"role": "user", "content": "Weather in Oslo?"}]}
+
+
+async def ask(instance: Instance) -> str:
+    """One request over a connection of its own."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{instance.url}/v1/chat/completions", json=body()) as answer,
+    ):
+        assert answer.status == 200, await answer.text()
+        return str((await answer.json())["choices"][0]["message"]["content"])
+
+
+def served_by(instance: Instance) -> set[object]:
+    return {line["worker"] for line in instance.log if line["message"] == "request"}
+
+
+def notes(state_dir: Path) -> list[Path]:
+    return list((state_dir / "instances").glob("*"))
+
+
+async def test_the_status_block_says_what_runs_in_plain_lines(
+    agent: FakeAgent, tmp_path: Path, state_dir: Path
+) -> None:
+    port = free_port()
+    async with up(write_config(tmp_path, agent, port=port), state_dir, port) as instance:
+        assert "\x1b" not in instance.out + instance.log_file.read_text()
+        assert instance.out.splitlines() == [
+            f"trident 0.1.0 is ready (process {instance.pid}, 1 worker)",
+            "Listeners:",
+            f"  travel  agent  http://localhost:{port}/v1/chat/completions",
+            "Agents:",
+            f"  weather_agent  {agent.url}  on travel (default)",
+            "Providers:",
+            "  openai/gpt-4o  available",
+            "  groq/llama-3.3-70b  unavailable: the environment variable GROQ_KEY_THAT_IS_NOT_SET is not set",
+            "Stop with Ctrl-C, or `trident down` from another terminal.",
+        ]
+        assert await ask(instance) == "Sunny in Oslo."
+
+
+async def test_secrets_are_not_printed_logged_noted_or_in_the_process_list(
+    agent: FakeAgent, tmp_path: Path, state_dir: Path
+) -> None:
+    port = free_port()
+    async with up(write_config(tmp_path, agent, port=port), state_dir, port, "--log-level", "debug") as instance:
+        await ask(instance)
+        assert agent.requests[0].headers["x-agent-key"] == SECRET
+        commands = [" ".join(process.cmdline()) for process in (psutil.Process(instance.pid), *instance.children())]
+        written = [file.read_text() for file in (*notes(state_dir), instance.log_file)]
+        assert len(commands) == 2
+        assert not [text for text in (instance.out, *commands, *written) if SECRET in text]
+
+
+async def test_a_terminal_gets_a_panel_and_ctrl_c_stops(agent: FakeAgent, tmp_path: Path, state_dir: Path) -> None:
+    config = write_config(tmp_path, agent, port=free_port())
+    ours, theirs = pty.openpty()
+    os.set_blocking(ours, False)
+    process = await asyncio.create_subprocess_exec(
+        *TRIDENT,
+        "up",
+        str(config),
+        "--state-dir",
+        str(state_dir),
+        env=environment(TERM="xterm-256color"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = bytearray()
+
+    def shows(text: str) -> bool:
+        with contextlib.suppress(BlockingIOError, OSError):
+            shown.extend(os.read(ours, 65536))
+        return text in re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown.decode(errors="replace"))
+
+    try:
+        await until(lambda: shows("Stop with Ctrl-C"), within_s=60)
+        assert shows("╭")
+        assert shows("● weather_agent")
+        process.send_signal(signal.SIGINT)
+        async with timeout(20):
+            assert await process.wait() == 0
+    finally:
+        os.close(ours)
+        await kill_tree(process)
+
+
+async def test_a_second_instance_on_the_same_port_is_refused(agent: FakeAgent, tmp_path: Path, state_dir: Path) -> None:
+    port = free_port()
+    config = write_config(tmp_path, agent, port=port)
+    async with up(config, state_dir, port) as instance:
+        status, out, err = await trident("up", str(config), state_dir=state_dir)
+        assert (status, out) == (1, "")
+        assert f"Listener travel: port {port} on 127.0.0.1 is already in use" in err
+        assert f"trident runs there with {config} (process {instance.pid})" in err
+        assert f"trident down {config}" in err
+        assert await ask(instance) == "Sunny in Oslo."
+        assert len(notes(state_dir)) == 1
+
+
+async def test_a_file_with_errors_is_refused_before_anything_starts(tmp_path: Path, state_dir: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("version: v0.4.0\nlisteners:\n  - type: agent\n    nmae: travel\n    port: 99999\n")
+    status, out, err = await trident("up", str(config), state_dir=state_dir)
+    assert (status, out) == (1, "")
+    assert "nmae" in err
+    assert "port" in err
+    assert "Traceback" not in err
+    assert not state_dir.exists()
+
+
+async def test_down_stops_it_and_leaves_nothing(agent: FakeAgent, tmp_path: Path, state_dir: Path) -> None:
+    port = free_port()
+    config = write_config(tmp_path, agent, port=port)
+    async with up(config, state_dir, port) as instance:
+        assert [file.stat().st_mode & 0o777 for file in notes(state_dir)] == [0o600]
+        children = instance.children()
+        status, out, _ = await trident("down", str(config), state_dir=state_dir)
+        assert (status, out) == (0, f"Stopped {config}.\n")
+        assert await instance.stopped() == 0
+        assert not [child for child in children if child.is_running()]
+        assert notes(state_dir) == []
+    status, out, _ = await trident("down", state_dir=state_dir)
+    assert (status, out) == (0, "Nothing is running.\n")
+
+
+async def test_sigterm_lets_a_stream_in_flight_finish_and_refuses_new_connections(
+    agent: FakeAgent, tmp_path: Path, state_dir: Path
+) -> None:
+    go_on = asyncio.Event()
+    events = sse_events("Sunny in Oslo.")
+
+    async def pause(exchange: Exchange) -> None:
+        await exchange.begin_stream()
+        await exchange.send_part(events[0] + events[1])
+        await go_on.wait()
+        await exchange.send_part(b"".join(events[2:]))
+        await exchange.end_stream()
+
+    agent.behaviour = pause
+    port = free_port()
+    async with (
+        up(write_config(tmp_path, agent, port=port), state_dir, port) as instance,
+        aiohttp.ClientSession() as session,
+        session.post(f"{instance.url}/v1/chat/completions", json=body(stream=True)) as answer,
+    ):
+        received = await answer.content.readany()
+        instance.process.terminate()
+        await until(lambda: refuses(port))
+        assert instance.process.returncode is None
+        go_on.set()
+        received += await answer.content.read()
+        assert received.endswith(b"data: [DONE]\n\n")
+        assert b"Oslo." in received
+        assert await instance.stopped() == 0
+        assert notes(state_dir) == []
+
+
+async def test_a_stream_that_outlasts_the_drain_timeout_is_cut(
+    agent: FakeAgent, tmp_path: Path, state_dir: Path
+) -> None:
+    agent.behaviour = hang_midstream()
+    port = free_port()
+    async with (
+        up(write_config(tmp_path, agent, port=port, drain="300ms"), state_dir, port) as instance,
+        aiohttp.ClientSession() as session,
+        session.post(f"{instance.url}/v1/chat/completions", json=body(stream=True)) as answer,
+    ):
+        await answer.content.readany()
+        instance.process.terminate()
+        assert await instance.stopped() == 0
+        await agent.wait_disconnect()
+
+
+async def test_a_second_ctrl_c_stops_at_once(agent: FakeAgent, tmp_path: Path, state_dir: Path) -> None:
+    agent.behaviour = hang_midstream()
+    port = free_port()
+    async with (
+        up(write_config(tmp_path, agent, port=port, drain="10m"), state_dir, port) as instance,
+        aiohttp.ClientSession() as session,
+        session.post(f"{instance.url}/v1/chat/completions", json=body(stream=True)) as answer,
+    ):
+        await answer.content.readany()
+        children = instance.children()
+        instance.process.send_signal(signal.SIGINT)
+        await until(lambda: refuses(port))
+        instance.process.send_signal(signal.SIGINT)
+        assert await instance.stopped(within_s=10) == 130
+        assert not [child for child in children if child.is_running()]
+        assert notes(state_dir) == []
+
+
+async def test_workers_share_the_port(agent: FakeAgent, tmp_path: Path, state_dir: Path) -> None:
+    port = free_port()
+    async with up(write_config(tmp_path, agent, port=port), state_dir, port, "--workers", "2") as instance:
+        assert "2 workers" in instance.out
+        async with timeout(30):
+            while served_by(instance) != {0, 1}:
+                assert await ask(instance) == "Sunny in Oslo."
+
+
+async def test_a_killed_worker_comes_back(agent: FakeAgent, tmp_path: Path, state_dir: Path) -> None:
+    port = free_port()
+    async with up(write_config(tmp_path, agent, port=port), state_dir, port) as instance:
+        (worker,) = instance.children()
+        worker.kill()
+        await until(lambda: "worker serves again" in instance.messages())
+        (again,) = instance.children()
+        assert again.pid != worker.pid
+        assert await ask(instance) == "Sunny in Oslo."
+        (warning,) = (line for line in instance.log if line["message"] == "worker ended, restarting it")
+        assert (warning["level"], warning["worker_pid"], warning["status"]) == ("warning", worker.pid, -9)
+
+
+async def test_a_restarted_worker_serves_the_configuration_that_was_started(
+    agent: FakeAgent, tmp_path: Path, state_dir: Path
+) -> None:
+    port = free_port()
+    config = write_config(tmp_path, agent, port=port)
+    async with up(config, state_dir, port) as instance:
+        config.write_text("not: valid\n")
+        instance.children()[0].kill()
+        await until(lambda: "worker serves again" in instance.messages())
+        assert await ask(instance) == "Sunny in Oslo."
+
+
+async def test_killing_the_parent_leaves_no_process_and_frees_the_port(
+    agent: FakeAgent, tmp_path: Path, state_dir: Path
+) -> None:
+    port = free_port()
+    config = write_config(tmp_path, agent, port=port)
+    async with up(config, state_dir, port, "--workers", "2") as instance:
+        children = instance.children()
+        assert len(children) == 2
+        instance.process.kill()
+        await until(lambda: not [child for child in children if child.is_running()])
+        assert len(notes(state_dir)) == 1
+    async with up(config, state_dir, port) as instance:
+        assert await ask(instance) == "Sunny in Oslo."
+        assert [file.name for file in notes(state_dir)] == [f"{instance.pid}.json"]
+
+
+async def test_sighup_is_ignored_and_logged(agent: FakeAgent, tmp_path: Path, state_dir: Path) -> None:
+    port = free_port()
+    async with up(write_config(tmp_path, agent, port=port), state_dir, port) as instance:
+        instance.process.send_signal(signal.SIGHUP)
+        await until(lambda: "SIGHUP ignored: restart to use a changed configuration" in instance.messages())
+        assert await ask(instance) == "Sunny in Oslo."
+
+
+def refuses(port: int) -> bool:
+    with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        return False
+    return True
