@@ -29,6 +29,9 @@ class TextClassifier(Protocol):
     async def classify(self, texts: Sequence[str], *, timeout_s: float) -> Sequence[Mapping[str, float]]:
         """For each text, a score between 0 and 1 per label."""
 
+    async def threshold(self, *, timeout_s: float) -> float:
+        """The score from which the model's makers take a text to be what it looks for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -42,11 +45,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class GuardPolicy:
-    """When a guard blocks: any of ``labels`` at or over ``threshold``; ``on_error``: what it does without its model."""
+    """When a guard blocks: ``labels``, which exclude each other, sum up to ``threshold`` or more.
+
+    ``threshold`` ``None`` leaves it to the model; ``on_error`` is what happens to requests while the model is gone.
+    """
 
     name: str
     labels: frozenset[str]
-    threshold: float
+    threshold: float | None
     message: str
     on_error: Literal["deny", "allow"] = "deny"
     timeout_s: float = 10.0
@@ -64,10 +70,14 @@ class Guard:
     async def judge(self, texts: Sequence[str], *, timeout_s: float) -> Verdict:
         """The verdict on all of ``texts``: the worst one counts. Never fails: a model that is gone is a verdict."""
         try:
-            label, score = await self._worst(texts, min(timeout_s, self.policy.timeout_s))
+            timeout_s = min(timeout_s, self.policy.timeout_s)
+            label, score = await self._worst(texts, timeout_s)
+            threshold = self.policy.threshold
+            if threshold is None:
+                threshold = await self._classifier.threshold(timeout_s=timeout_s)
         except GatewayError as exc:
             return self._unavailable(exc)
-        outcome: GuardOutcome = "block" if score >= self.policy.threshold else "pass"
+        outcome: GuardOutcome = "block" if score >= threshold else "pass"
         self._metrics.guard_judged(self.policy.name, outcome)
         return Verdict(self.policy.name, outcome, label, score)
 
@@ -78,8 +88,7 @@ class Guard:
         if unknown:
             answers = await self._classifier.classify([keys[key] for key in unknown], timeout_s=timeout_s)
             for key, scores in zip(unknown, answers, strict=True):
-                label = max(self.policy.labels, key=lambda name: scores[name])
-                known[key] = self._scores[key] = (label, scores[label])
+                known[key] = self._scores[key] = _bad(scores, self.policy.labels)
         return max(known.values(), key=lambda found: found[1], default=(None, 0.0))
 
     def _unavailable(self, exc: GatewayError) -> Verdict:
@@ -92,6 +101,12 @@ class Guard:
             extra={"guard": self.policy.name, "outcome": outcome, "cause": repr(exc.__cause__ or exc)},
         )
         return Verdict(self.policy.name, outcome)
+
+
+def _bad(scores: Mapping[str, float], labels: frozenset[str]) -> tuple[str, float]:
+    """The worst of ``labels`` and how probable all of them are together."""
+    worst = max(labels, key=lambda label: scores[label])
+    return worst, min(1.0, sum(scores[label] for label in labels))
 
 
 def judged_texts(messages: Sequence[Mapping[str, Any]], *, max_chars: int) -> list[str]:

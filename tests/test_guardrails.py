@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -29,6 +30,15 @@ async def test_the_worst_text_decides() -> None:
 async def test_a_score_just_under_the_threshold_passes() -> None:
     guard = Guard(_policy(threshold=1.01), ScriptedClassifier(), RecordedMetrics().metrics)
     assert (await guard.judge([ATTACK], timeout_s=1)).outcome == "pass"
+
+
+async def test_labels_that_exclude_each_other_are_bad_together() -> None:
+    class Undecided(ScriptedClassifier):
+        async def classify(self, texts: Sequence[str], *, timeout_s: float) -> list[Mapping[str, float]]:
+            return [{"benign": 0.4, "jailbreak": 0.25, "injection": 0.35} for _ in texts]
+
+    verdict = await Guard(_policy(threshold=None), Undecided(), RecordedMetrics().metrics).judge(["x"], timeout_s=1)
+    assert (verdict.outcome, verdict.label, round(verdict.score, 2)) == ("block", "injection", 0.6)
 
 
 async def test_a_text_is_judged_once() -> None:

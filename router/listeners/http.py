@@ -136,7 +136,9 @@ class HttpListener:
 
 
 def _make_request(max_body_bytes: int, *args: Any) -> web.BaseRequest:
-    return web.BaseRequest(*args, asyncio.get_running_loop(), client_max_size=max_body_bytes)
+    message, payload, protocol, writer, task = args
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=max_body_bytes)
 
 
 def _headers(reply: Reply, context: RequestContext) -> dict[str, str]:

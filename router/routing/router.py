@@ -26,7 +26,10 @@ class Orchestrator(Protocol):
 
 
 class AgentRouter:
-    """Decides for one listener. Never fails: without a usable answer it chooses the default route and says so."""
+    """Decides for one listener. Never fails: without a usable answer it chooses the default route and says so.
+
+    A route is needed from ``threshold`` on; ``None`` leaves it to the model.
+    """
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class AgentRouter:
         *,
         default: str,
         orchestrator: Orchestrator,
-        threshold: float,
+        threshold: float | None,
         timeout_s: float,
         metrics: Metrics,
     ) -> None:
@@ -82,8 +85,9 @@ class AgentRouter:
 
     def _stages(self, scores: RouteScores) -> tuple[tuple[str, ...], ...]:
         """The routes over the threshold by position; those at the same position form one stage."""
+        threshold = scores.threshold if self._threshold is None else self._threshold
         by_position: dict[int, list[str]] = {}
         for route, score, position in zip(self._routes, scores.scores, scores.order, strict=True):
-            if score >= self._threshold:
+            if score >= threshold:
                 by_position.setdefault(position, []).append(route.name)
         return tuple(tuple(by_position[position]) for position in sorted(by_position))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from router.aio import timeout
 from router.triton.client import TritonClient
 from router.triton.process import TritonProcess
 
@@ -31,7 +32,8 @@ class HealthWatch:
     async def check(self) -> str | None:
         """Wait one interval or for the end of the process; what is wrong with it, or ``None``."""
         try:
-            status = await asyncio.wait_for(self._process.wait(), self._checks.interval_s)
+            async with timeout(self._checks.interval_s):
+                status = await self._process.wait()
         except asyncio.TimeoutError:
             pass
         else:

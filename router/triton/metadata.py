@@ -63,6 +63,14 @@ class ModelConfig:
         """The classes of a classifier in the order of its scores, from the parameter ``labels``; empty without it."""
         return tuple(label for part in self.parameters.get("labels", "").split(",") if (label := part.strip()))
 
+    @property
+    def threshold(self) -> float:
+        """The score that counts as a yes, from the parameter ``threshold``; 0.5 without it, or when it is no number."""
+        try:
+            return float(self.parameters.get("threshold", "0.5"))
+        except ValueError:
+            return 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:

@@ -16,7 +16,7 @@ import orjson
 from router.context import RouteDescription, Turn
 from router.errors import ModelUnavailable
 from router.triton.client import TritonClient
-from router.triton.metadata import ModelMetadata, TensorMetadata
+from router.triton.metadata import ModelConfig, ModelMetadata, TensorMetadata
 from router.triton.tensors import ContractViolation, InferResult, Tensor
 
 OrchestratorContract = Literal["scoring", "generation"]
@@ -30,8 +30,8 @@ _TOLERANCE = 1e-4
 # Requests of one ``classify`` call that are under way at the same time.
 _PARALLEL_BATCHES = 8
 
-# A model can be swapped for one with other labels under the same version number and with as many of them.
-_LABELS_LIFETIME_S = 60.0
+# A model can be swapped under the same version number for one with other labels or another threshold.
+_CONFIG_LIFETIME_S = 60.0
 
 
 def orchestrator_contract(metadata: ModelMetadata) -> OrchestratorContract:
@@ -55,13 +55,32 @@ class RouteScores:
     """What the orchestrator says about the routes, in the order in which they were given.
 
     ``scores`` are probabilities; ``order`` is the position in which a route should run among the needed ones, and equal
-    positions do not depend on each other.
+    positions do not depend on each other. ``threshold`` is the score from which the model's makers take a route to be
+    needed.
     """
 
     scores: tuple[float, ...]
     order: tuple[int, ...]
     model: str
     version: str
+    threshold: float
+
+
+class _Configuration:
+    """The configuration of one model, read again when it is a minute old: a model can be swapped while it is in use."""
+
+    def __init__(self, client: TritonClient, model: str) -> None:
+        self._client = client
+        self._model = model
+        self._known: ModelConfig | None = None
+        self._read_at = float("-inf")
+
+    async def get(self, deadline: float) -> ModelConfig:
+        """The configuration of the newest version. Raises ``ModelUnavailable``."""
+        if self._known is None or time.monotonic() - self._read_at > _CONFIG_LIFETIME_S:
+            self._known = await self._client.model_config(self._model, deadline - time.monotonic())
+            self._read_at = time.monotonic()
+        return self._known
 
 
 class ScoringOrchestrator:
@@ -70,6 +89,7 @@ class ScoringOrchestrator:
     def __init__(self, client: TritonClient, model: str = "orchestrator") -> None:
         self.model = model
         self._client = client
+        self._configuration = _Configuration(client, model)
 
     async def score(
         self, conversation: Sequence[Turn], routes: Sequence[RouteDescription], *, timeout_s: float
@@ -83,9 +103,13 @@ class ScoringOrchestrator:
             Tensor.from_bytes("CONVERSATION", [_json(turns)], (1, 1)),
             Tensor.from_bytes("ROUTES", [_json(choices)], (1, 1)),
         )
-        result = await self._client.infer(self.model, inputs, tuple(_SCORING_OUTPUTS), timeout_s=timeout_s)
+        deadline = time.monotonic() + timeout_s
+        config = await self._configuration.get(deadline)
+        result = await self._client.infer(
+            self.model, inputs, tuple(_SCORING_OUTPUTS), timeout_s=deadline - time.monotonic()
+        )
         try:
-            return _route_scores(result, len(routes))
+            return _route_scores(result, len(routes), config.threshold)
         except ContractViolation as exc:
             raise ModelUnavailable(_broken_contract(self.model)) from exc
 
@@ -93,14 +117,15 @@ class ScoringOrchestrator:
 class Classifier:
     """A classifier of the guardrail contract: texts in, a probability per label out.
 
-    The labels are the model's own (parameter ``labels`` of its configuration). They are read once per version, and
-    again when an answer disagrees with them or when they are a minute old.
+    The labels and the threshold are the model's own (parameters of its configuration). They are read once per version,
+    and again when an answer disagrees with them or when they are a minute old.
     """
 
     def __init__(self, client: TritonClient, model: str) -> None:
         self.model = model
         self._client = client
         self._max_batch_size = 0
+        self._threshold = 0.0
         self._labels: dict[str, tuple[str, ...]] = {}
         self._read_at = float("-inf")
 
@@ -112,9 +137,7 @@ class Classifier:
         if not texts:
             return []
         deadline = time.monotonic() + timeout_s
-        if time.monotonic() - self._read_at > _LABELS_LIFETIME_S:
-            self._labels.clear()
-            await self._read_config("", deadline)
+        await self._refresh(deadline)
         size = self._max_batch_size
         slots = asyncio.Semaphore(_PARALLEL_BATCHES)
 
@@ -133,6 +156,11 @@ class Classifier:
                 raise answer
             scores.extend(answer)
         return scores
+
+    async def threshold(self, *, timeout_s: float) -> float:
+        """The score from which the model's makers take a text to be what it looks for."""
+        await self._refresh(time.monotonic() + timeout_s)
+        return self._threshold
 
     async def labels(self, *, timeout_s: float) -> tuple[str, ...]:
         """The labels of the newest version, read now."""
@@ -154,6 +182,11 @@ class Classifier:
         width = len(labels)
         return [dict(zip(labels, scores[i * width : (i + 1) * width], strict=True)) for i in range(len(texts))]
 
+    async def _refresh(self, deadline: float) -> None:
+        if time.monotonic() - self._read_at > _CONFIG_LIFETIME_S:
+            self._labels.clear()
+            await self._read_config("", deadline)
+
     async def _read_config(self, version: str, deadline: float) -> tuple[str, ...]:
         config = await self._client.model_config(self.model, deadline - time.monotonic(), version=version)
         if not config.labels:
@@ -161,13 +194,14 @@ class Classifier:
         if config.max_batch_size < 1:
             raise ModelUnavailable(f"The model {self.model!r} cannot classify: it takes no batches.")
         self._max_batch_size = config.max_batch_size
+        self._threshold = config.threshold
         self._read_at = time.monotonic()
         if version:
             self._labels[version] = config.labels
         return config.labels
 
 
-def _route_scores(result: InferResult, routes: int) -> RouteScores:
+def _route_scores(result: InferResult, routes: int, threshold: float) -> RouteScores:
     scores, order = result.tensor("SCORES"), result.tensor("ORDER")
     for tensor in (scores, order):
         if tensor.shape != (1, routes):
@@ -175,7 +209,7 @@ def _route_scores(result: InferResult, routes: int) -> RouteScores:
     positions = order.ints()
     if not all(0 <= position < routes for position in positions):
         raise ContractViolation(f"ORDER: {positions} are not positions among {routes} routes")
-    return RouteScores(_probabilities(scores), positions, result.model, result.version)
+    return RouteScores(_probabilities(scores), positions, result.model, result.version, threshold)
 
 
 def _probabilities(tensor: Tensor) -> tuple[float, ...]:

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from router.aio import timeout
+
 # Asks the kernel to send SIGTERM when the gateway dies (prctl PR_SET_PDEATHSIG, which exec keeps), then becomes the
 # server. A process of its own instead of a preexec_fn, which may deadlock in a process with threads, as gRPC has them.
 # SIGTERM rather than SIGKILL: only Triton itself ends its model processes and removes their shared memory.
@@ -73,7 +75,8 @@ class TritonProcess:
             if self.running:
                 self._process.terminate()
                 with contextlib.suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self.wait(), timeout_s)
+                    async with timeout(timeout_s):
+                        await self.wait()
         finally:
             self._kill_group()
         await self.wait()

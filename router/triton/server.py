@@ -115,6 +115,7 @@ class EmbeddedTriton:
             process = await self._launch(launcher, client, report)
             self.version = await self._ask_version(client)
             self._supervisor = asyncio.create_task(self._supervise(launcher, client, process), name="triton-supervisor")
+            self._supervisor.add_done_callback(_report_failure)
             self._resources = stack.pop_all()
         self._emit("ready", f"tritonserver {self.version}")
 
@@ -234,3 +235,9 @@ class EmbeddedTriton:
     def _emit(self, kind: Literal["ready", "down", "restart_failed", "stopped"], detail: str) -> None:
         if self._on_event is not None:
             self._on_event(TritonEvent(kind, detail, self.restarts))
+
+
+def _report_failure(supervisor: asyncio.Task[None]) -> None:
+    """A supervisor only ends by being cancelled; anything else leaves the server unwatched, which must not be silent."""
+    if not supervisor.cancelled() and (error := supervisor.exception()) is not None:
+        logger.error("embedded triton is no longer supervised", exc_info=error)

@@ -20,6 +20,7 @@ class ScriptedOrchestrator:
     scores: Mapping[str, float] = field(default_factory=dict)
     order: Sequence[str] = ()
     ties: bool = False
+    threshold: float = 0.5
     error: ModelUnavailable | None = None
     hold: asyncio.Event | None = None
     asked: list[list[Turn]] = field(default_factory=list)
@@ -39,6 +40,7 @@ class ScriptedOrchestrator:
             order=tuple(rank.get(name, len(names)) for name in names),
             model="orchestrator",
             version="1",
+            threshold=self.threshold,
         )
 
 
@@ -50,6 +52,9 @@ class ScriptedClassifier:
     error: ModelUnavailable | None = None
     hold: asyncio.Event | None = None
     asked: list[list[str]] = field(default_factory=list)
+
+    async def threshold(self, *, timeout_s: float) -> float:
+        return 0.5
 
     async def classify(self, texts: Sequence[str], *, timeout_s: float) -> list[Mapping[str, float]]:
         self.asked.append(list(texts))

@@ -19,13 +19,14 @@ def _router(
     orchestrator: ScriptedOrchestrator,
     routes: list[RouteDescription] | None = None,
     recorded: RecordedMetrics | None = None,
+    threshold: float | None = 0.5,
 ) -> AgentRouter:
     return AgentRouter(
         "front",
         ROUTES if routes is None else routes,
         default="b",
         orchestrator=orchestrator,
-        threshold=0.5,
+        threshold=threshold,
         timeout_s=1,
         metrics=(recorded or RecordedMetrics()).metrics,
     )
@@ -39,6 +40,12 @@ async def test_routes_over_the_threshold_run_in_the_order_of_the_model() -> None
     assert decision.reason == "orchestrator"
     assert decision.scores == {"a": 0.9, "b": 0.49, "c": 0.5}
     assert (decision.model, decision.model_version) == ("orchestrator", "1")
+
+
+async def test_the_threshold_is_the_models_where_the_configuration_has_none() -> None:
+    orchestrator = ScriptedOrchestrator({"a": 0.9, "c": 0.7}, order=["a", "c"], threshold=0.8)
+    router = _router(orchestrator, threshold=None)
+    assert (await router.decide(HELLO, timeout_s=1)).routes == ("a",)
 
 
 async def test_routes_at_one_position_form_a_stage() -> None:

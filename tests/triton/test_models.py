@@ -40,7 +40,7 @@ async def score(client: TritonClient) -> RouteScores:
 
 async def test_scores_and_order_come_in_the_order_of_the_routes(client, triton):
     triton.orchestrator(lambda conversation, routes: ([0.5, 1.0], [1, 0]), version="4")
-    assert await score(client) == RouteScores((0.5, 1.0), (1, 0), "orchestrator", "4")
+    assert await score(client) == RouteScores((0.5, 1.0), (1, 0), "orchestrator", "4", 0.5)
 
 
 async def test_the_orchestrator_is_sent_the_conversation_and_the_routes_as_json(client, triton):
@@ -208,3 +208,15 @@ async def test_a_model_of_neither_contract_is_refused_by_name(client, triton):
     triton.classifier("guard", ["a"], lambda text: [1.0])
     with pytest.raises(ModelUnavailable, match="'guard' cannot orchestrate"):
         orchestrator_contract(await client.model_metadata("guard", 5.0))
+
+
+async def test_thresholds_are_the_models_own(client, triton):
+    triton.orchestrator(lambda conversation, routes: [0.5, 1.0]).parameters["threshold"] = "0.4"
+    triton.classifier("guard", ["benign", "jailbreak"], lambda text: [0.9, 0.1]).parameters["threshold"] = "0.75"
+    assert (await score(client)).threshold == 0.4
+    assert await Classifier(client, "guard").threshold(timeout_s=5) == 0.75
+
+
+async def test_a_threshold_that_is_no_number_counts_as_none(client, triton):
+    triton.orchestrator(lambda conversation, routes: [0.5, 1.0]).parameters["threshold"] = "high"
+    assert (await score(client)).threshold == 0.5
