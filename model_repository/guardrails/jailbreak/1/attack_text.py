@@ -13,6 +13,9 @@ import unicodedata
 from collections.abc import Iterable
 from urllib.parse import unquote
 
+# Tokens of a window, without its two special tokens, and the distance from one window to the next.
+WINDOW = 254
+STRIDE = 190
 MAX_VIEWS = 12
 MAX_DEPTH = 2
 MIN_DECODED = 12

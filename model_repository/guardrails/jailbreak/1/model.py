@@ -21,8 +21,6 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import attack_text  # noqa: E402
 
-WINDOW = 254
-STRIDE = 190
 # No alphabet has fewer tokens than one for 64 letters on average; longer texts are refused before any work is done.
 CHARS_PER_TOKEN = 64
 
@@ -59,11 +57,11 @@ class TritonPythonModel:
         except UnicodeDecodeError as exc:
             raise ValueError(f"TEXT is not UTF-8: {exc.reason} at byte {exc.start}") from exc
         found: list[list[int]] = []
-        if len(text) <= self._max_windows * WINDOW * CHARS_PER_TOKEN:
+        if len(text) <= self._max_windows * attack_text.WINDOW * CHARS_PER_TOKEN:
             for reading in attack_text.views(text):
                 ids = self._tokenizer.encode(reading, add_special_tokens=False).ids
-                starts = attack_text.window_starts(len(ids), WINDOW, STRIDE)
-                found += ([self._first, *ids[start : start + WINDOW], self._last] for start in starts)
+                starts = attack_text.window_starts(len(ids), attack_text.WINDOW, attack_text.STRIDE)
+                found += ([self._first, *ids[start : start + attack_text.WINDOW], self._last] for start in starts)
         if not 0 < len(found) <= self._max_windows:
             raise ValueError(f"TEXT is too long to be judged: it takes more than {self._max_windows} windows")
         windows += found
