@@ -142,7 +142,7 @@ def _make_request(max_body_bytes: int, *args: Any) -> web.BaseRequest:
 
 
 def _headers(reply: Reply, context: RequestContext) -> dict[str, str]:
-    headers = {"Content-Type": reply.content_type, "x-request-id": context.request_id}
+    headers = {"Content-Type": reply.content_type, "Server": "trident", "x-request-id": context.request_id}
     headers.update((name, quote(value, safe=_SAFE_IN_HEADER)) for name, value in reply.headers.items())
     if context.degraded:
         headers["x-trident-degraded"] = ", ".join(context.degraded)

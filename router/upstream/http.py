@@ -7,6 +7,7 @@ environment. Everything that aiohttp raises becomes an ``UpstreamError`` here.
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from router.aio import timeout
 from router.errors import UpstreamError, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
 
 _READ_BYTES = 64 * 1024
+_LARGE_BODY_BYTES = 512 * 1024  # aiohttp writes larger ones piece by piece when they come as a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class HttpClient:
             async with timeout(min(deadline_s, endpoint.timeout_s)):
                 response = await self._session.post(
                     endpoint.url,
-                    data=body,
+                    data=body if len(body) <= _LARGE_BODY_BYTES else io.BytesIO(body),
                     headers=all_headers,
                     allow_redirects=False,
                     timeout=self._timeout(endpoint.timeout_s),
