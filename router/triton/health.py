@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from router.aio import timeout
@@ -34,7 +33,7 @@ class HealthWatch:
         try:
             async with timeout(self._checks.interval_s):
                 status = await self._process.wait()
-        except asyncio.TimeoutError:
+        except TimeoutError:
             pass
         else:
             return f"exited with status {status}"

@@ -74,7 +74,7 @@ class TritonProcess:
         try:
             if self.running:
                 self._process.terminate()
-                with contextlib.suppress(asyncio.TimeoutError):
+                with contextlib.suppress(TimeoutError):
                     async with timeout(timeout_s):
                         await self.wait()
         finally:

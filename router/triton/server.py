@@ -238,6 +238,6 @@ class EmbeddedTriton:
 
 
 def _report_failure(supervisor: asyncio.Task[None]) -> None:
-    """A supervisor only ends by being cancelled; anything else leaves the server unwatched, which must not be silent."""
+    """A supervisor only ends by being cancelled; anything else leaves the server unwatched: say so."""
     if not supervisor.cancelled() and (error := supervisor.exception()) is not None:
         logger.error("embedded triton is no longer supervised", exc_info=error)
