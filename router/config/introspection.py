@@ -29,6 +29,16 @@ def keys_at(root: type[Section], path: KeyPath) -> tuple[str, ...]:
     return tuple(section.model_fields) if section is not None else ()
 
 
+def is_secret_at(root: type[Section], path: KeyPath) -> bool:
+    """Whether the value at ``path`` may be a credential, so that no message shows it."""
+    for length, part in enumerate(path):
+        section = section_at(root, path[:length])
+        field = section.model_fields.get(str(part)) if section is not None else None
+        if field is not None and (not field.repr or SecretStr in options(field.annotation)):
+            return True
+    return False
+
+
 def sections_in(annotation: Any) -> Iterator[type[Section]]:
     """The models that a value of this type may be, not looking into lists and mappings."""
     for option in options(annotation):

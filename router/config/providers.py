@@ -8,7 +8,16 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ModelWrapValidatorHandler, PrivateAttr, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from router.config.environment import MissingVariable
 from router.config.fields import VALUE, Headers, Kind, Name, Section, Text, Url, refuse
@@ -84,6 +93,10 @@ KNOWN_PROVIDERS: Mapping[str, KnownProvider] = MappingProxyType(
 _INTERFACE_NAMES = {"claude": "anthropic", "chatgpt": "openai"}
 
 
+# Dialects whose paths stand below `/v1` everywhere, so that a base URL may leave it out.
+_VERSIONED_DIALECTS = ("openai_chat", "anthropic_messages")
+
+
 def dialect_of(provider: str, interface: str | None = None) -> ProviderDialect:
     """The dialect of a provider name; ``interface`` (``provider_interface``) wins over it."""
     name = interface or provider
@@ -117,14 +130,21 @@ class ModelProvider(Section):
     """
 
     model: ModelName = Field(description="`provider/model`, or `provider/*` for whatever model a request names.")
-    name: Name = Field(default="", description="Name in logs, metrics and hints. Default: the `model`.")
+    name: Name = Field(
+        default_factory=lambda known: str(known.get("model", "")),
+        description="Name in logs, metrics and hints. Default: the `model`.",
+    )
     access_key: SecretStr | None = Field(
         default=None,
         description="The provider's API key, as `$VAR`. While the variable is not set, the provider is unavailable.",
     )
     default: bool = Field(default=False, description="Whether requests that name no model are served by this one.")
+    provider_interface: ProviderInterface | None = Field(
+        default=None, description="The API that a provider of any other name speaks."
+    )
     base_url: Url | None = Field(
         default=None,
+        validate_default=True,
         description="Where the provider's API is; its path is kept (without a path, `/v1` is used). Known providers "
         "need none.",
     )
@@ -132,29 +152,27 @@ class ModelProvider(Section):
         default=False, description="Whether the client's `Authorization` header is forwarded instead of `access_key`."
     )
     http_host: Text | None = Field(default=None, description="`Host` header to send. Default: that of `base_url`.")
-    provider_interface: ProviderInterface | None = Field(
-        default=None, description="The API that a provider of any other name speaks."
-    )
     headers: Headers = Field(default_factory=dict, repr=False, description="Headers to send along.")
     _missing_variable: str | None = PrivateAttr(default=None)
 
+    @field_validator("base_url")
+    @classmethod
+    def _resolve_base_url(cls, value: str | None, info: ValidationInfo) -> str | None:
+        provider = str(info.data.get("model", "")).partition("/")[0]
+        known = KNOWN_PROVIDERS.get(provider)
+        url = value or (known.base_url if known is not None else None)
+        completed = dialect_of(provider, info.data.get("provider_interface")) in _VERSIONED_DIALECTS
+        return f"{url}/v1" if url and completed and not urlsplit(url).path else url
+
     @model_validator(mode="wrap")
     @classmethod
-    def _complete(cls, data: Any, handler: ModelWrapValidatorHandler[ModelProvider]) -> ModelProvider:
-        if not isinstance(data, dict):
+    def _note_missing_key(cls, data: Any, handler: ModelWrapValidatorHandler[ModelProvider]) -> ModelProvider:
+        key = data.get("access_key") if isinstance(data, dict) else None
+        if not isinstance(key, MissingVariable):
             return handler(data)
-        key = data.get("access_key")
-        missing = key.name if isinstance(key, MissingVariable) else None
-        if missing is not None:
-            data = {name: value for name, value in data.items() if name != "access_key"}
-        provider = handler(data)
-        if missing is None and provider.name and provider.base_url == provider._resolved_base_url():
-            return provider
-        completed = provider.model_copy(
-            update={"name": provider.name or provider.model, "base_url": provider._resolved_base_url()}
-        )
-        completed._missing_variable = missing
-        return completed
+        provider = handler({name: value for name, value in data.items() if name != "access_key"})
+        provider._missing_variable = key.name
+        return provider
 
     @property
     def provider(self) -> str:
@@ -185,12 +203,6 @@ class ModelProvider(Section):
     def unavailable_reason(self) -> str | None:
         """Why the provider is unavailable, naming the variable; ``None`` when it is available."""
         return None if self.available else f"the environment variable {self._missing_variable} is not set"
-
-    def _resolved_base_url(self) -> str | None:
-        known = KNOWN_PROVIDERS.get(self.provider)
-        url = self.base_url or (known.base_url if known is not None else None)
-        bare = url is not None and urlsplit(url).path in ("", "/")
-        return f"{url}/v1" if bare and self.dialect in ("openai_chat", "anthropic_messages") else url
 
 
 class ModelAlias(Section):

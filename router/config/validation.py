@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from router.config.document import Document
 from router.config.draft import Draft
 from router.config.fields import VALUE
-from router.config.introspection import keys_at
+from router.config.introspection import is_secret_at, keys_at
 from router.config.problems import KeyPath, Problem, did_you_mean
 from router.config.schema import Config
 
@@ -57,9 +57,11 @@ def validate(document: Document, directory: Path) -> tuple[Config | None, list[P
 
 
 def _problems(document: Document, errors: list[ErrorDetails]) -> Iterator[Problem]:
-    # A list with one bad entry is "too short" as well, and a value that may be of several types has an error for each.
+    # What only follows from other errors: a list without its bad entries is too short, a default from other values is
+    # not made. And a value that may be of several types has an error for each of them.
     draft = Draft(document)
-    real = [error for error in errors if error["type"] != "too_short" or not draft.get(error["loc"])]
+    real = [error for error in errors if error["type"] != "default_factory_not_called"]
+    real = [error for error in real if error["type"] != "too_short" or not draft.get(error["loc"])]
     seen = set()
     for problem in (_translate(document, error) for error in real):
         if problem.path not in seen:
@@ -83,7 +85,8 @@ def _translate(document: Document, error: ErrorDetails) -> Problem:
         return document.problem(path, message, did_you_mean(written, expected, plural="values"))
     context = {name: str(value) for name, value in error.get("ctx", {}).items()}
     template, advice = _WORDS.get(kind, (error["msg"], context.pop("hint", None)))
-    message = _fill(template, context, document.show(path))
+    shown = "the value" if is_secret_at(Config, path) else document.show(path)
+    message = _fill(template, context, shown)
     return document.problem(path, message, _fill(advice, context, "") if advice else None)
 
 

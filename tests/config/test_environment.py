@@ -173,6 +173,20 @@ def test_placeholders_of_a_path_do_not_leak_what_the_environment_put_there(probl
     assert SECRET not in repr(found)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model_providers: [{model: openai/x, access_key: 47114711}]\n",
+        "agents: [{id: a, url: 'http://h', headers: {x-key: 47114711}}]\n",
+        "state_storage: {type: sqlite, connection_string: 47114711}\n",
+    ],
+)
+def test_credentials_written_into_the_file_are_not_repeated(problems, text: str) -> None:
+    found = problems(HEAD + text)
+    assert "The value is not text." in [problem.message for problem in found]
+    assert "47114711" not in repr(found)
+
+
 def test_secrets_show_up_neither_in_repr_nor_in_a_dump(load) -> None:
     loaded = load(
         provider("access_key: $S\n    headers: {x-key: $S}")

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+
+from router.config.activity import ACTIVE_KEYS, PROTECTIVE_KEYS
+from router.config.introspection import keys_at
+from router.config.schema import Config
+
+HEAD = "version: v0.4.0\nagents: [{id: a, url: 'http://h:1'}]\n"
+LISTENERS = "listeners:\n  - {type: agent, name: l, port: 8001, agents: [{id: a, description: d}]}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "inactive"),
+    [
+        ("", ()),
+        ("triton: {timeout: 1s}\nlimits: {max_body_bytes: 5}\norchestrators: [{name: o}]\n", ()),
+        ("prompt_guards: {input_guards: {jailbreak: {threshold: 0.5}}}\n", ()),
+        ("model_providers: [{model: openai/x, headers: {a: b}, http_host: h, base_url: 'http://h'}]\n", ()),
+        ("model_providers: [{model: m/x, base_url: 'http://h', provider_interface: openai}]\n", ()),
+        (
+            "model_providers: [{model: m/x, base_url: 'http://h', provider_interface: claude}]\n",
+            ("model_providers[0].provider_interface",),
+        ),
+        ("model_providers: [{model: openai/x, passthrough_auth: true}]\n", ("model_providers[0].passthrough_auth",)),
+        (
+            "tracing: {random_sampling: 1, span_attributes: {static: {a: b}}, exporters: []}\n",
+            ("tracing.random_sampling", "tracing.span_attributes.static", "tracing.exporters"),
+        ),
+        ("overrides: {disable_signals: true}\nmode: llm\n", ("overrides.disable_signals", "mode")),
+        ("endpoints: {e: {endpoint: h}}\nprompt_targets: []\n", ("endpoints", "prompt_targets")),
+    ],
+)
+def test_what_does_nothing_yet_is_listed(load, text: str, inactive: tuple[str, ...]) -> None:
+    loaded = load(HEAD + LISTENERS + text)
+    assert loaded.inactive_keys == inactive
+    assert (loaded.inactive_notice is None) == (not inactive)
+
+
+def test_listeners_are_active_by_type(load) -> None:
+    loaded = load(
+        "version: v0.4.0\nagents: [{id: a, url: 'http://h:1'}]\nlisteners:\n"
+        "  - {type: agent, name: a, port: 1, router: plano_orchestrator_v1, max_retries: 2, agents: [{id: a}]}\n"
+        "  - {type: model, name: m, port: 2, timeout: 3s, router: plano_orchestrator_v1}\n"
+        "  - {type: prompt, name: p, port: 3}\n"
+    )
+    assert loaded.inactive_keys == ("listeners[0].max_retries", "listeners[1].router", "listeners[2]")
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "line"),
+    [
+        (f"{HEAD}{LISTENERS}filters: [{{id: f, url: 'http://h:2'}}]\n", "filters", 5),
+        (
+            (
+                f"{HEAD}{LISTENERS}ratelimits:\n"
+                "  - {model: openai/x, selector: {key: k}, limit: {tokens: 1, unit: day}}\n"
+                "model_providers: [{model: openai/x}]\n"
+            ),
+            "ratelimits",
+            5,
+        ),
+        (
+            (
+                f"{HEAD}listeners:\n  - {{type: agent, name: l, port: 8001, agents: [{{id: a, input_filters: [f]}}]}}\n"
+                "filters: [{id: f, url: 'http://h:2'}]\n"
+            ),
+            "listeners[0].agents[0].input_filters",
+            4,
+        ),
+        (f"{HEAD}{LISTENERS}overrides: {{upstream_tls_ca_path: ca.pem}}\n", "overrides.upstream_tls_ca_path", 5),
+    ],
+)
+def test_protection_that_is_not_enforced_is_said_so_plainly(load, text: str, path: str, line: int) -> None:
+    loaded = load(text)
+    assert path in loaded.inactive_keys
+    (warning,) = [warning for warning in loaded.warnings if warning.path == path]
+    assert (warning.severity, warning.line) == ("warning", line)
+    assert "is not enforced in this version." in warning.message
+
+
+def test_the_table_names_only_keys_that_exist() -> None:
+    for mapping, keys in ACTIVE_KEYS.items():
+        parts = [part for part in mapping.split(".") if part]
+        path = tuple(step for part in parts for step in ((part.partition("[")[0], 0) if "[" in part else (part,)))
+        assert {key.partition("=")[0] for key in keys} <= set(keys_at(Config, path)), mapping
+
+
+def test_protective_keys_are_not_listed_once_they_are_active() -> None:
+    active = {key for keys in ACTIVE_KEYS.values() for key in keys}
+    assert not active & set(PROTECTIVE_KEYS)

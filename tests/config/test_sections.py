@@ -1,0 +1,353 @@
+"""Every section of the format, as configurations of existing gateways use it: it loads and means what it says."""
+
+from __future__ import annotations
+
+import pytest
+
+from router.config import Config
+from router.config.introspection import item_of, sections_in, value_of
+
+FULL = """\
+    version: v0.4.0
+    agents:
+      - id: concierge
+        url: http://concierge.internal:10510/v1/chat/completions
+        timeout: 90s
+        headers: {x-team: travel}
+        dialect: openai_chat
+      - id: bookings
+        url: https://bookings.internal
+    filters:
+      - id: query_rewriter
+        url: http://localhost:10500/mcp
+        type: mcp
+        transport: streamable-http
+        tool: rewrite
+      - id: redact
+        url: http://localhost:10501
+        type: http
+        timeout: 750ms
+        on_error: allow
+        forward_credentials: true
+      - id: toxicity
+        type: guardrail
+        model: toxicity
+        threshold: 0.8
+        message: Let us keep it friendly.
+    model_providers:
+      - model: openai/gpt-4o
+        access_key: $OPENAI_API_KEY
+        default: true
+      - model: openai/gpt-4o
+        name: gpt-4o-second-account
+        access_key: $SECOND_OPENAI_API_KEY
+      - model: anthropic/*
+        access_key: $ANTHROPIC_API_KEY
+      - model: lab/llama-3.3-70b
+        base_url: https://llm.lab.example:8443/serving/v2/
+        http_host: llm.internal
+        provider_interface: openai
+        passthrough_auth: true
+        headers: {x-org-id: travel}
+      - model: ollama/llama3
+        base_url: http://localhost:11434
+    model_aliases:
+      fast: {target: cheap}
+      cheap: {target: llama3}
+      smart: {target: anthropic/claude-opus}
+    listeners:
+      - type: agent
+        name: travel
+        port: 8001
+        address: 0.0.0.0
+        timeout: 2m
+        router: mine
+        answer: combined
+        parallel: true
+        agents:
+          - id: concierge
+            description: Ideas and recommendations.
+            default: true
+            input_filters: [query_rewriter]
+            output_filters: [toxicity]
+          - {id: bookings, description: Books and cancels.}
+        input_filters: [redact]
+        output_filters: [redact]
+      - type: model
+        name: models
+        port: 12000
+        max_retries: 3
+      - type: prompt
+        name: functions
+        port: 10000
+    orchestrators:
+      - {name: mine, model: orchestrator_large, threshold: 0.4, timeout: 1500ms}
+    triton:
+      url: grpc://triton.internal:8001
+      timeout: 1s
+    limits:
+      max_body_bytes: 4 MiB
+      max_guard_chars: 100000
+      max_response_bytes: 1048576
+      body_timeout: 20s
+      connect_timeout: 1s
+      drain_timeout: 1m30s
+    prompt_guards:
+      input_guards:
+        jailbreak:
+          on_exception: {message: No.}
+          threshold: 0.7
+          on_error: allow
+    routing_preferences:
+      - name: code generation
+        description: writing new code
+        models: [anthropic/claude-sonnet, openai/gpt-4o, smart]
+        selection_policy: {prefer: cheapest}
+    model_metrics_sources:
+      - {type: cost, provider: models.dev, refresh_interval: 86400}
+      - type: cost
+        provider: digitalocean
+        model_aliases: {openai/gpt-oss-120b: openai/gpt-4o}
+      - {type: latency, provider: prometheus, url: 'http://prometheus:9090', query: 'up', refresh_interval: 60}
+    routing:
+      session_ttl_seconds: 900
+      session_max_entries: 5000
+      session_cache: {type: redis, url: 'rediss://cache:6379', tenant_header: x-org-id}
+      routing_budget: {max_switch_spend_pct: 20, seed_usd: 0.5, record_counterfactual: true}
+      route_on_user_only: true
+    prompt_caching:
+      enabled: true
+      session_affinity: false
+      inject_cache_control: false
+      min_prefix_tokens: 2048
+      session_ttl_seconds: 300
+    ratelimits:
+      - model: openai/gpt-4o
+        selector: {key: x-user-id, value: "*"}
+        limit: {tokens: 100000, requests: 100, unit: hour}
+    endpoints:
+      weather_api:
+        endpoint: api.weather.example:443
+        connect_timeout: 0.005s
+        protocol: https
+        http_host: weather.example
+    system_prompt: Answer briefly.
+    prompt_targets:
+      - name: get_weather
+        description: Weather at a place.
+        parameters:
+          - {name: location, description: where, type: str, required: true, format: 'City, State', in_path: true}
+          - {name: days, description: how many days, type: int, default: 7}
+          - {name: units, description: scale, type: string, enum: [celsius, fahrenheit], default: celsius}
+        endpoint:
+          name: weather_api
+          path: /weather/{location}
+          http_method: POST
+          http_headers: {authorization: $WEATHER_TOKEN}
+        system_prompt: You are a weather expert.
+        auto_llm_dispatch_on_response: false
+      - {name: anything, description: the rest, default: true, endpoint: {name: concierge, path: /}}
+    error_target:
+      endpoint: {name: weather_api, path: /error, http_method: PUT, http_headers: {x-source: gateway}}
+    state_storage:
+      type: postgres
+      connection_string: postgresql://gateway:$DB_PASSWORD@db:5432/state
+    tracing:
+      random_sampling: 25
+      opentracing_grpc_endpoint: http://collector:4317
+      trace_arch_internal: true
+      span_attributes:
+        header_prefixes: [x-user-, x-org-]
+        static: {environment: production}
+      exporters:
+        - type: posthog
+          url: https://eu.posthog.example
+          api_key: $POSTHOG_KEY
+          distinct_id_header: x-user-id
+          enabled: false
+          capture_messages: true
+    overrides:
+      prompt_target_intent_matching_threshold: 0.6
+      optimize_context_window: true
+      use_agent_orchestrator: true
+      disable_signals: true
+      upstream_connect_timeout: 10s
+      upstream_tls_ca_path: /etc/ssl/certs/ca-certificates.crt
+      llm_routing_model: Plano-Orchestrator
+      agent_orchestration_model: openai/gpt-4o
+      orchestrator_model_context_length: 16384
+    mode: prompt
+    """
+
+ENVIRON = {
+    name: f"value of {name}"
+    for name in (
+        *("OPENAI_API_KEY", "SECOND_OPENAI_API_KEY", "ANTHROPIC_API_KEY"),
+        *("WEATHER_TOKEN", "DB_PASSWORD", "POSTHOG_KEY"),
+    )
+}
+
+
+@pytest.fixture
+def full(load) -> Config:
+    """The configuration above, loaded."""
+    return load(FULL, ENVIRON).config
+
+
+def test_agents(full: Config) -> None:
+    concierge, bookings = full.agents
+    assert concierge.url == "http://concierge.internal:10510/v1/chat/completions"
+    assert (concierge.timeout, concierge.headers, concierge.dialect) == (90.0, {"x-team": "travel"}, "openai_chat")
+    assert (bookings.timeout, bookings.headers, bookings.dialect) == (120.0, {}, "openai_chat")
+
+
+def test_filters(full: Config) -> None:
+    rewriter, redact, toxicity = full.filters
+    assert (rewriter.type, rewriter.tool, rewriter.on_error, rewriter.timeout) == ("mcp", "rewrite", "deny", 5.0)
+    assert (redact.type, redact.on_error, redact.timeout, redact.forward_credentials) == ("http", "allow", 0.75, True)
+    assert (toxicity.type, toxicity.model, toxicity.threshold) == ("guardrail", "toxicity", 0.8)
+
+
+def test_listeners(full: Config) -> None:
+    travel, models, functions = full.listeners
+    assert (travel.address, travel.timeout, travel.router) == ("0.0.0.0", 120.0, "mine")
+    assert (travel.answer, travel.parallel) == ("combined", True)
+    assert (travel.input_filters, travel.output_filters) == (("redact",), ("redact",))
+    concierge, bookings = travel.agents
+    assert (concierge.default, concierge.input_filters, concierge.output_filters) == (
+        True,
+        ("query_rewriter",),
+        ("toxicity",),
+    )
+    assert (bookings.description, bookings.default) == ("Books and cancels.", False)
+    assert (models.type, models.max_retries, functions.type) == ("model", 3, "prompt")
+
+
+def test_model_providers(full: Config) -> None:
+    first, second, claude, lab, ollama = full.model_providers
+    assert [provider.name for provider in (first, second, claude)] == [
+        "openai/gpt-4o",
+        "gpt-4o-second-account",
+        "anthropic/*",
+    ]
+    assert (first.default, second.default) == (True, False)
+    assert (claude.is_wildcard, claude.dialect, claude.model_id) == (True, "anthropic_messages", "*")
+    assert (lab.provider, lab.model_id, lab.dialect) == ("lab", "llama-3.3-70b", "openai_chat")
+    assert lab.base_url == "https://llm.lab.example:8443/serving/v2"
+    assert (lab.http_host, lab.passthrough_auth, lab.headers) == ("llm.internal", True, {"x-org-id": "travel"})
+    assert ollama.base_url == "http://localhost:11434/v1"
+    assert {name: alias.target for name, alias in full.model_aliases.items()} == {
+        "fast": "cheap",
+        "cheap": "llama3",
+        "smart": "anthropic/claude-opus",
+    }
+
+
+def test_what_the_gateway_itself_needs(full: Config) -> None:
+    (orchestrator,) = full.orchestrators
+    assert (orchestrator.name, orchestrator.model, orchestrator.threshold, orchestrator.timeout) == (
+        "mine",
+        "orchestrator_large",
+        0.4,
+        1.5,
+    )
+    assert (full.triton.url, full.triton.timeout) == ("triton.internal:8001", 1.0)
+    limits = full.limits
+    assert (limits.max_body_bytes, limits.max_response_bytes) == (4 * 1024 * 1024, 1024 * 1024)
+    assert (limits.body_timeout, limits.connect_timeout, limits.drain_timeout) == (20.0, 1.0, 90.0)
+    jailbreak = full.prompt_guards.input_guards.jailbreak
+    assert jailbreak is not None
+    assert (jailbreak.on_exception.message, jailbreak.threshold, jailbreak.on_error) == ("No.", 0.7, "allow")
+
+
+def test_routing_of_models(full: Config) -> None:
+    (preference,) = full.routing_preferences
+    assert preference.models == ("anthropic/claude-sonnet", "openai/gpt-4o", "smart")
+    assert preference.selection_policy.prefer == "cheapest"
+    cost, catalogue, latency = full.model_metrics_sources
+    assert (cost.provider, cost.refresh_interval) == ("models.dev", 86400.0)
+    assert catalogue.model_aliases == {"openai/gpt-oss-120b": "openai/gpt-4o"}
+    assert (latency.url, latency.query) == ("http://prometheus:9090", "up")
+    routing = full.routing
+    assert (routing.session_ttl_seconds, routing.session_max_entries) == (900, 5000)
+    assert (routing.session_cache.type, routing.session_cache.tenant_header) == ("redis", "x-org-id")
+    assert routing.route_on_user_only
+    assert routing.routing_budget is not None
+    assert (routing.routing_budget.max_switch_spend_pct, routing.routing_budget.seed_usd) == (20, 0.5)
+    caching = full.prompt_caching
+    assert (caching.enabled, caching.session_affinity, caching.inject_cache_control) == (True, False, False)
+    (limit,) = full.ratelimits
+    assert (limit.selector.key, limit.selector.value) == ("x-user-id", "*")
+    assert (limit.limit.tokens, limit.limit.requests, limit.limit.unit) == (100_000, 100, "hour")
+
+
+def test_prompt_targets(full: Config) -> None:
+    weather, anything = full.prompt_targets
+    location, days, units = weather.parameters
+    assert (location.required, location.in_path, location.format) == (True, True, "City, State")
+    assert (days.type, days.default, days.required) == ("int", 7, False)
+    assert (units.enum, units.default) == (("celsius", "fahrenheit"), "celsius")
+    assert weather.endpoint is not None
+    assert (weather.endpoint.path, weather.endpoint.http_method) == ("/weather/{location}", "POST")
+    assert weather.endpoint.http_headers == {"authorization": "value of WEATHER_TOKEN"}
+    assert not weather.auto_llm_dispatch_on_response
+    assert anything.default
+    endpoint = full.endpoints["weather_api"]
+    assert (endpoint.endpoint, endpoint.protocol) == ("api.weather.example:443", "https")
+    assert endpoint.connect_timeout == pytest.approx(0.005)
+    assert full.error_target is not None
+    assert (full.system_prompt, full.mode) == ("Answer briefly.", "prompt")
+
+
+def test_operations(full: Config) -> None:
+    storage = full.state_storage
+    assert storage is not None
+    assert storage.connection_string is not None
+    assert storage.connection_string.get_secret_value() == ("postgresql://gateway:value of DB_PASSWORD@db:5432/state")
+    tracing = full.tracing
+    assert (tracing.random_sampling, tracing.opentracing_grpc_endpoint) == (25.0, "http://collector:4317")
+    assert tracing.span_attributes.static == {"environment": "production"}
+    assert (tracing.exporters[0].enabled, tracing.exporters[0].capture_messages) == (False, True)
+    overrides = full.overrides
+    assert overrides.prompt_target_intent_matching_threshold == 0.6
+    assert overrides.upstream_connect_timeout == 10.0
+    assert overrides.orchestrator_model_context_length == 16384
+
+
+def test_the_example_above_uses_every_key_that_there_is(load, full: Config) -> None:
+    # Keys that exclude others, that only older files have, or that say what is the case anyway.
+    elsewhere = {"model_repository", "llm_provider", "model", "replenish_on_rebind", "credit_negative"}
+    elsewhere |= {"cache_read_discount", "default"}
+
+    def unused(value: object, annotation: object, path: str) -> set[str]:
+        items, inner = [value], annotation
+        if isinstance(value, tuple):
+            items, inner = list(value), item_of(annotation)
+        elif isinstance(value, dict):
+            items, inner = list(value.values()), value_of(annotation)
+        if inner is not annotation:
+            return set.intersection(*(unused(item, inner, path) for item in items)) if items else set()
+        section = next(sections_in(annotation), None)
+        if section is None or value is None:
+            return set()
+        missing = {f"{path}{key}" for key in section.model_fields if key not in value.model_fields_set}  # type: ignore[attr-defined]
+        for key, field in section.model_fields.items():
+            missing |= unused(getattr(value, key), field.annotation, f"{path}{key}.")
+        return missing
+
+    assert {key for key in unused(full, Config, "") if key.rpartition(".")[2] not in elsewhere} == set()
+
+
+def test_a_bare_guard_is_on(load) -> None:
+    text = "version: v0.4.0\nlisteners: [{type: model, name: m, port: 1}]\n"
+    jailbreak = load(
+        f"{text}prompt_guards:\n  input_guards:\n    jailbreak:\n"
+    ).config.prompt_guards.input_guards.jailbreak
+    assert jailbreak is not None
+    assert (jailbreak.on_exception.message, jailbreak.on_error) == ("I can't help with that request.", "deny")
+
+
+@pytest.mark.parametrize("text", ["prompt_guards:\n", "prompt_guards:\n  input_guards:\n"])
+def test_a_guard_section_without_a_guard_is_an_error(problems, text: str) -> None:
+    found = problems(f"version: v0.4.0\nlisteners: [{{type: model, name: m, port: 1}}]\n{text}")
+    assert [problem.message.endswith("has no value.") for problem in found] == [True]
