@@ -22,7 +22,7 @@ class Row:
     roster: str
     example: Example
     features: Vectors
-    best_clause: NDArray[np.int64]
+    clause: Vectors
 
 
 def compute_rows(rosters: Iterable[RosterExamples], encode: Callable[[Sequence[str]], Vectors]) -> list[Row]:
@@ -30,8 +30,8 @@ def compute_rows(rosters: Iterable[RosterExamples], encode: Callable[[Sequence[s
     for roster in rosters:
         agents = [_vectors(roster_features.describe(*pair), encode) for pair in roster.agents]
         for example in roster.examples:
-            features, best = roster_features.agent_features(example.question, encode(example.question.texts), agents)
-            rows.append(Row(roster.id, example, features, best))
+            features, clause = roster_features.agent_features(example.question, encode(example.question.texts), agents)
+            rows.append(Row(roster.id, example, features, clause))
     return rows
 
 
@@ -62,7 +62,7 @@ def measure(rows: Sequence[Row], scores: Sequence[Vectors], threshold: float) ->
 
 
 def _in_order(row: Row, score: Vectors) -> bool:
-    order = roster_features.running_order(row.example.question, row.best_clause, score)
+    order = roster_features.running_order(row.example.question, row.clause, score)
     return sorted(row.example.needed, key=lambda agent: order[agent]) == list(row.example.needed)
 
 

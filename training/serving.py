@@ -23,5 +23,6 @@ def load_served(path: Path) -> ModuleType:
     return module
 
 
+clauses = load_served(ORCHESTRATOR / "clauses.py")
 roster_features = load_served(ORCHESTRATOR / "roster_features.py")
 attack_text = load_served(JAILBREAK / "attack_text.py")

@@ -10,7 +10,7 @@ from roster_examples import Example, question
 
 def row(text: str, needed: tuple[int, ...], *, ordered: bool = False, kind: str = "single") -> Row:
     asked = question([("user", text)])
-    return Row("r", Example(kind, asked, needed, ordered), np.zeros((2, 1), np.float32), np.arange(2))
+    return Row("r", Example(kind, asked, needed, ordered), np.zeros((2, 1), np.float32), np.eye(2, dtype=np.float32))
 
 
 def scores(*values: float) -> np.ndarray:
@@ -41,7 +41,8 @@ def test_calibration_error_is_the_gap_between_said_and_seen() -> None:
 
 def test_the_interval_holds_the_mean() -> None:
     rows = [
-        Row(f"r{number % 7}", row("a", ()).example, np.zeros((2, 1), np.float32), np.arange(2)) for number in range(70)
+        Row(f"r{number % 7}", row("a", ()).example, np.zeros((2, 1), np.float32), np.zeros((1, 2), np.float32))
+        for number in range(70)
     ]
     low, high = interval(rows, [number % 10 < 7 for number in range(70)])
     assert low <= 0.7 <= high

@@ -108,9 +108,9 @@ class TritonPythonModel:
     def _score(self, row: Any, vectors: features.Vectors) -> tuple[Any, Any]:
         question, pairs = row
         agents = [self._agents[pair] for pair in pairs]
-        rows, best_clause = features.agent_features(question, vectors, agents)
+        rows, clause = features.agent_features(question, vectors, agents)
         scores = self._head(rows)
-        return scores, features.running_order(question, best_clause, scores)
+        return scores, features.running_order(question, clause, scores)
 
     def finalize(self) -> None:
         self._agents.clear()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from clauses import split_clauses
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
@@ -19,8 +20,8 @@ Vectors = NDArray[np.float32]
 MAX_AGENTS = 50
 MAX_PHRASES = 12
 MAX_EXCLUSIONS = 6
-MAX_CLAUSES = 10
 CONTEXT_TURNS = 4
+SHARPNESS = 20.0
 TURN_CHARS = 600
 NEWEST_CHARS = 4000
 DESCRIPTION_CHARS = 2000
@@ -34,17 +35,7 @@ _EXCLUSION = re.compile(
     re.IGNORECASE,
 )
 _PHRASE_END = re.compile(r"[.;!?。！？；\n•]+(?:\s+|$)|[。！？；\n•]|\s[–—]\s|(?<=[\w\"”]),\s+(?=[\"“])")
-_SENTENCE_END = re.compile(r"(?<=[.!?;:])\s+|[。！？；\n]+")
-# Where one wish ends and the next begins inside a sentence.
-_JOINT = re.compile(
-    r",?\s+(?:and|but|&|\+|und|et|y|e|och|oraz)\s+(?:(?:then|also|only|dann|auch|after|once)\s+)*|,\s+|"
-    r"\s+(?:before|after|then|once|as soon as|afterwards|bevor|nachdem|danach|puis|avant|après|antes|después|luego)\s+",
-    re.IGNORECASE,
-)
 _CUT = re.compile(r"[,(:]|\s(?:but|and|aber|und|mais|et|pero|y)\s", re.IGNORECASE)
-_FIRST = re.compile(r"^\W*(?:first|zuerst|erst|d'abord|primero|prima|eerst)\b", re.IGNORECASE)
-_LATER_SIDE = re.compile(r"^\W*(?:before|prior to|bevor|ehe|avant|antes)\b", re.IGNORECASE)
-_AFTER_JOINT = re.compile(r"\b(?:after|once|as soon as|nachdem|sobald|après|después|when)\s*$", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\-.]+")
 
 
@@ -142,34 +133,6 @@ def _without_exclusions(piece: str) -> tuple[str, str]:
     return (piece[: cuts[-1]].rstrip(" ,:("), piece[cuts[-1] :].lstrip(" ,:(")) if cuts else ("", piece)
 
 
-def split_clauses(text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """The clauses of a message, and the running rank of each: cue words ("before", "once", "first") reorder them."""
-    found: list[tuple[str, float]] = []
-    for number, sentence in enumerate(part.strip() for part in _SENTENCE_END.split(text) if part.strip()):
-        start, rank = 0, 0.0
-        lead_later = bool(_LATER_SIDE.match(sentence))
-        for joint in [*_JOINT.finditer(sentence), None]:
-            end = joint.start() if joint else len(sentence)
-            clause = sentence[start:end].strip(" ,;:")
-            if joint and (len(clause.split()) < 2 or len(sentence[joint.end() :].split()) < 2) and len(clause) < 12:
-                continue
-            place = 50.0 if lead_later and start == 0 else rank
-            place = -1.0 if _FIRST.match(clause) else place
-            found.append((clause, number * 100 + place))
-            if joint is not None:
-                rank = -rank - 1.0 if _AFTER_JOINT.search(joint.group().rstrip()) else abs(rank) + 1.0
-                start = joint.end()
-    if len(found) > MAX_CLAUSES:
-        found = [(part.strip(), index * 100.0) for index, part in enumerate(_SENTENCE_END.split(text)) if part.strip()]
-        found = [*found[: MAX_CLAUSES // 2], *found[-(MAX_CLAUSES - MAX_CLAUSES // 2) :]]
-    found = found or [(text, 0.0)]
-    by_place = sorted(range(len(found)), key=lambda index: found[index][1])
-    ranks = [0] * len(found)
-    for rank_of, index in enumerate(by_place):
-        ranks[index] = rank_of
-    return tuple(clause for clause, _ in found), tuple(ranks)
-
-
 FEATURES = (
     "newest_whole", "context_whole", "before_whole", "clause_whole", "newest_phrase", "context_phrase", "clause_phrase",
     "clause_exclusion", "gap_newest", "gap_context", "gap_clause", "gap_phrase", "gap_before", "has_history", "words",
@@ -177,10 +140,8 @@ FEATURES = (
 )  # fmt: skip
 
 
-def agent_features(
-    question: Question, vectors: Vectors, agents: Sequence[AgentVectors]
-) -> tuple[Vectors, NDArray[np.int64]]:
-    """``[n_agents, len(FEATURES)]`` and, for each agent, the clause that speaks for it most.
+def agent_features(question: Question, vectors: Vectors, agents: Sequence[AgentVectors]) -> tuple[Vectors, Vectors]:
+    """``[n_agents, len(FEATURES)]``, and how much each clause speaks for each agent, ``[n_clauses, n_agents]``.
 
     ``vectors`` are those of ``question.texts``. Gaps are to the best other agent, so that an agent that fits nothing
     changes nothing for the others.
@@ -204,14 +165,19 @@ def agent_features(
         flat * history, flat * min(len(question.newest.split()), 60) / 20, flat * len(question.clauses) / 4,
         to_phrase[0] * history, gap_context * history, flat * strongest.max(), flat * to_whole[1].max(), wins,
     ]  # fmt: skip
-    return np.stack(columns, axis=1).astype(np.float32), clause.argmax(axis=0)
+    return np.stack(columns, axis=1).astype(np.float32), clause
 
 
-def running_order(question: Question, best_clause: NDArray[np.int64], scores: Vectors) -> NDArray[np.int32]:
-    """Position of each agent: by the running rank of its best clause, the likelier first within one clause."""
-    keys = sorted(range(len(scores)), key=lambda agent: (question.ranks[best_clause[agent]], -float(scores[agent])))
+def running_order(question: Question, clause: Vectors, scores: Vectors) -> NDArray[np.int32]:
+    """Position of each agent, by the running rank of the clauses that speak for it more than for the others.
+
+    Close agents often share their best clause, so what counts is the difference to the likely agents' mean.
+    """
+    others = clause @ (scores / max(float(scores.sum()), 1e-6))
+    weights = np.exp(SHARPNESS * (clause - others[:, None]))
+    ranks = np.asarray(question.ranks, dtype=np.float32) @ (weights / weights.sum(axis=0))
     order = np.empty(len(scores), dtype=np.int32)
-    order[keys] = np.arange(len(scores), dtype=np.int32)
+    order[np.argsort(ranks, kind="stable")] = np.arange(len(scores), dtype=np.int32)
     return order
 
 
