@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import pty
 import re
 import signal
-import socket
-import sys
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -21,13 +16,24 @@ import psutil
 import pytest
 
 from router.aio import timeout
+from tests.e2e.trident import (
+    SECRET,
+    TRIDENT,
+    Instance,
+    ask,
+    body,
+    environment,
+    free_port,
+    kill_tree,
+    refuses,
+    trident,
+    until,
+    up,
+)
 from tests.fakes.agents import FakeAgent, hang_midstream, sse_events
 from tests.fakes.http_exchange import Exchange
 
 pytestmark = pytest.mark.e2e
-
-TRIDENT = (sys.executable, "-m", "router")
-SECRET = "sk-do-not-print-me-0123456789"
 
 CONFIG = """\
 version: v0.4.0
@@ -52,53 +58,6 @@ limits:
 """
 
 
-@dataclass
-class Instance:
-    """A running `trident up`; ``out`` and ``log`` are what it printed so far."""
-
-    process: asyncio.subprocess.Process
-    url: str
-    log_file: Path
-    out: str = ""
-    extra: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    @property
-    def log(self) -> list[dict[str, object]]:
-        """The log lines; what else is on standard error comes first and is no JSON."""
-        lines = self.log_file.read_text().splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
-
-    def messages(self) -> list[object]:
-        return [line["message"] for line in self.log]
-
-    def children(self) -> list[psutil.Process]:
-        return psutil.Process(self.pid).children(recursive=True)
-
-    async def stopped(self, within_s: float = 20) -> int:
-        async with timeout(within_s):
-            return await self.process.wait()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-async def until(fact: Callable[[], bool], *, within_s: float = 20) -> None:
-    async with timeout(within_s):
-        while not fact():
-            await asyncio.sleep(0.02)
-
-
-def environment(**more: str) -> dict[str, str]:
-    plain = {name: value for name, value in os.environ.items() if not name.endswith(("_KEY", "_proxy", "_PROXY"))}
-    return {**plain, "AGENT_KEY": SECRET, "OPENAI_API_KEY": SECRET, **more}
-
-
 @pytest.fixture
 def state_dir(tmp_path: Path) -> Path:
     return tmp_path / "state"
@@ -114,79 +73,6 @@ def write_config(folder: Path, agent: FakeAgent, *, port: int, drain: str = "20s
     file = folder / "config.yaml"
     file.write_text(CONFIG.format(agent=agent.url, port=port, drain=drain))
     return file
-
-
-@contextlib.asynccontextmanager
-async def up(config: Path, state_dir: Path, port: int, *options: str) -> AsyncIterator[Instance]:
-    """Start, wait for the status block, and leave nothing running in the end."""
-    log_file = state_dir.parent / f"{time.monotonic_ns()}.log"
-    with log_file.open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *TRIDENT,
-            "up",
-            str(config),
-            "--state-dir",
-            str(state_dir),
-            *options,
-            env=environment(),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-        )
-    instance = Instance(process, f"http://127.0.0.1:{port}", log_file)
-    try:
-        assert process.stdout is not None
-        async with timeout(60):
-            while "Stop with Ctrl-C" not in instance.out:
-                line = await process.stdout.readline()
-                assert line, f"trident up ended early:\n{log_file.read_text()}"
-                instance.out += line.decode()
-        yield instance
-    finally:
-        await kill_tree(process)
-
-
-async def kill_tree(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        for member in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
-        await process.wait()
-
-
-async def trident(*arguments: str, state_dir: Path) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *TRIDENT,
-        *arguments,
-        "--state-dir",
-        str(state_dir),
-        env=environment(),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with timeout(60):
-            out, err = await process.communicate()
-    finally:
-        await kill_tree(process)
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
-
-
-def body(*, stream: bool = False) -> Mapping[str, object]:
-    return {"model": "any", "stream": stream, "messages": [{"role": "user", "content": "Weather in Oslo?"}]}
-
-
-async def ask(instance: Instance) -> str:
-    """One request over a connection of its own."""
-    async with (
-        aiohttp.ClientSession() as session,
-        session.post(f"{instance.url}/v1/chat/completions", json=body()) as answer,
-    ):
-        assert answer.status == 200, await answer.text()
-        return str((await answer.json())["choices"][0]["message"]["content"])
 
 
 def served_by(instance: Instance) -> set[object]:
@@ -426,9 +312,3 @@ async def test_sighup_is_ignored_and_logged(agent: FakeAgent, tmp_path: Path, st
         instance.process.send_signal(signal.SIGHUP)
         await until(lambda: "SIGHUP ignored: restart to use a changed configuration" in instance.messages())
         assert await ask(instance) == "Sunny in Oslo."
-
-
-def refuses(port: int) -> bool:
-    with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=5):
-        return False
-    return True
