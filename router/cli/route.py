@@ -28,6 +28,8 @@ from router.triton.client import TritonClient
 # Far more than a decision takes, on any machine: the orchestrator's own timeout is shorter.
 DECIDE_WITHIN_S = 30.0
 
+CONNECT_WITHIN_S = 5.0
+
 BAR_WIDTH = 20
 
 # The orchestrator sees no other messages.
@@ -119,6 +121,8 @@ async def decide(
             url = (await stack.enter_async_context(triton_for(loaded, state_dir, console))).url
         client = TritonClient(url)
         stack.push_async_callback(client.close)
+        # Connects, so that the latency shown is the decision's alone; without an answer the decision says so itself.
+        await client.server_ready(CONNECT_WITHIN_S)
         routers = build_routers(loaded.config, client)
         name = choose_listener(tuple(routers), question.listener)
         return name, await routers[name].decide(question.conversation, timeout_s=DECIDE_WITHIN_S)
