@@ -61,7 +61,7 @@ class PrettyFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         clock = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         fields = {**self._fields, **record_fields(record)}
-        pairs = " ".join(f"{name}={_one_line(value)}" for name, value in fields.items())
+        pairs = " ".join(f"{name}={_one_line(value)}" for name, value in fields.items() if value is not None)
         line = f"{clock} {self._level(record.levelname)} {record.getMessage()}"
         if pairs:
             line += f"  {self._paint(pairs, '2')}"

@@ -55,7 +55,7 @@ def test_json_keeps_the_traceback_in_one_field() -> None:
 def test_a_terminal_gets_a_pretty_coloured_line() -> None:
     stream = Terminal()
     configure_logging(stream)
-    logging.getLogger("router.x").warning("worker ended", extra={"pid": 7, "why": "two words"})
+    logging.getLogger("router.x").warning("worker ended", extra={"pid": 7, "why": "two words", "route": None})
     plain = re.sub(r"\x1b\[[\d;]*m", "", stream.getvalue())
     assert "\x1b[33m" in stream.getvalue()
     assert re.fullmatch(r"\d\d:\d\d:\d\d WARNING worker ended  pid=7 why='two words'\n", plain)
