@@ -26,7 +26,7 @@ def state_dir_option(command: Command) -> Command:
     """``--state-dir``: where running instances are noted down and Triton keeps its logs."""
     option = click.option(
         "--state-dir",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=click.Path(path_type=Path, file_okay=False, resolve_path=True),
         default=default_state_dir,
         show_default="~/.local/state/trident",
         help="Where running instances and their logs are kept.",

@@ -59,7 +59,8 @@ def _agents(config: Config) -> Iterator[Row]:
             for listener in config.listeners
             if any(offered.id == agent.id for offered in listener.agents)
         ]
-        yield Row(agent.id, (agent.url, "on " + ", ".join(places) if places else ""), "" if places else "unused")
+        place = "on " + ", ".join(places) if places else ""
+        yield Row(agent.id, (agent.url, place), "" if places else "unused", well=bool(places))
 
 
 def _default_agent(listener: Listener) -> str | None:

@@ -34,7 +34,13 @@ def print_status(console: Console, headline: str, sections: Sequence[Section], c
     shown = [section for section in sections if section.rows]
     if console.is_terminal:
         console.print(
-            Panel(Group(*_blocks(shown, closing)), title=f"[bold]{headline}[/]", border_style="green", padding=(1, 2))
+            Panel(
+                Group(*_blocks(shown, closing)),
+                title=f"[bold]{headline}[/]",
+                border_style="green",
+                padding=(1, 2),
+                expand=False,
+            )
         )
         return
     for line in (headline, *_lines(shown), closing):
