@@ -13,6 +13,7 @@ from rich.text import Text
 
 from router.cli.options import config_argument
 from router.config import Config, ConfigErrors, Listener, LoadedConfig, Problem, load_config
+from router.config.activity import is_partly_active
 from router.config.reference import render_reference
 
 _STYLES = {"error": "bold red", "warning": "bold yellow"}
@@ -60,7 +61,8 @@ def print_problems(problems: Iterable[Problem], file: Path, console: Console) ->
 def summarize(loaded: LoadedConfig) -> str:
     """One paragraph about what a configuration starts."""
     config = loaded.config
-    listeners = "; ".join(_listener(listener) for listener in config.listeners)
+    active = [listener for listener in config.listeners if is_partly_active(f"listeners[{listener.type}]")]
+    listeners = "; ".join(_listener(listener) for listener in active) or "nothing that listens"
     models = f"Triton at {config.triton.url}" if config.triton.url else "a Triton started on this machine"
     return f"Starts {listeners}. {_providers(config)} {_guards(config)} The gateway's own models run in {models}."
 

@@ -41,7 +41,12 @@ PROTECTIVE_KEYS = {
 
 def inactive_keys(document: Document) -> tuple[KeyPath, ...]:
     """The keys in the file that do nothing in this version, in the order of the file; outermost ones only."""
-    return tuple(_inactive(document.data, "", ()))
+
+    def position(path: KeyPath) -> tuple[int, int]:
+        mark = document.locate_key(path)
+        return (mark.line, mark.column) if mark else (0, 0)
+
+    return tuple(sorted(_inactive(document.data, "", ()), key=position))
 
 
 def not_enforced(document: Document, paths: tuple[KeyPath, ...]) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from dataclasses import dataclass
@@ -129,6 +130,8 @@ def _split_url(value: str) -> tuple[str, int | None, str] | None:
     try:
         parts = urlsplit(value)
         host, port = parts.hostname, parts.port
+        if "[" in parts.netloc:
+            ipaddress.IPv6Address(host or "")
     except ValueError:
         return None
     if not host or port == 0 or not re.fullmatch(r"[\w.:%-]+", host) or parts.netloc.endswith(":"):

@@ -65,13 +65,22 @@ def test_the_summary_names_guards_providers_and_triton(file: Path) -> None:
     assert "The gateway's own models run in Triton at triton:8001." in output
 
 
+def test_the_summary_promises_no_listener_that_does_not_start(file: Path) -> None:
+    file.write_text(f"{GOOD}  - {{type: prompt, name: functions, port: 10000}}\n")
+    output = run([file]).output
+    assert "These keys load, but do nothing in this version: listeners[2]." in output
+    assert "functions" not in output
+    file.write_text("version: v0.4.0\nlisteners: [{type: prompt, name: functions, port: 10000}]\n")
+    assert "ok. Starts nothing that listens." in run([file]).output
+
+
 def test_warnings_are_printed_and_do_not_fail(file: Path) -> None:
     file.write_text(f"{GOOD}model_providers: [{{model: openai/gpt-4o, access_key: $TRIDENT_TEST_UNSET}}]\nmode: llm\n")
     result = run([file])
     assert result.exit_code == 0
+    message = "The environment variable TRIDENT_TEST_UNSET is not set, so this provider is unavailable."
     assert result.output.splitlines()[:3] == [
-        f"{file}:9:42: warning: model_providers[0].access_key: "
-        + "The environment variable TRIDENT_TEST_UNSET is not set, so this provider is unavailable.",
+        f"{file}:9:42: warning: model_providers[0].access_key: {message}",
         "    Set it, or put it into a file `.env` beside the configuration.",
         f"{file}: warning: These keys load, but do nothing in this version: mode.",
     ]

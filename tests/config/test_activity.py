@@ -37,6 +37,18 @@ def test_what_does_nothing_yet_is_listed(load, text: str, inactive: tuple[str, .
     assert (loaded.inactive_notice is None) == (not inactive)
 
 
+def test_the_list_is_in_the_order_of_the_file(load) -> None:
+    text = (
+        "mode: llm\nmodel_providers: [{model: openai/x, routing_preferences: [{name: p, description: d}]}]\n"
+        "tracing: {random_sampling: 1}\n"
+    )
+    assert load(HEAD + LISTENERS + text).inactive_keys == (
+        "mode",
+        "model_providers[0].routing_preferences",
+        "tracing.random_sampling",
+    )
+
+
 def test_listeners_are_active_by_type(load) -> None:
     loaded = load(
         "version: v0.4.0\nagents: [{id: a, url: 'http://h:1'}]\nlisteners:\n"
