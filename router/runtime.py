@@ -16,6 +16,7 @@ from router import __version__
 from router.config import Config, Listener, LoadedConfig, ModelProvider, Orchestrator
 from router.context import RouteDescription
 from router.dialects import openai_chat
+from router.errors import OperatorError
 from router.guardrails import Guard, GuardPolicy
 from router.handlers.admission import Admission
 from router.handlers.agents import AgentsHandler, AnswerOptions
@@ -93,6 +94,11 @@ class Runtime:
             for listener in self._build(triton, client):
                 await listener.start(reuse_port=reuse_port)
                 self.listeners += (listener,)
+            if not self.listeners:
+                raise OperatorError(
+                    "Nothing to serve: this version serves listeners of the types agent and model only.",
+                    fix="Add a listener of one of these types.",
+                )
         except BaseException:
             await self.close()
             raise
@@ -150,12 +156,13 @@ class Runtime:
             threshold=jailbreak.threshold,
             message=jailbreak.on_exception.message,
             on_error=jailbreak.on_error,
+            timeout_s=self._config.triton.timeout,
         )
         return Guard(policy, Classifier(triton, JAILBREAK_MODEL), self._metrics)
 
     def _providers(self, client: HttpClient) -> dict[str, ChatUpstream]:
         return {
-            provider.model: ChatUpstream(
+            provider.name: ChatUpstream(
                 _provider_endpoint(provider), client, max_response_bytes=self._config.limits.max_response_bytes
             )
             for provider in self._config.model_providers
@@ -179,7 +186,9 @@ def _model_list(config: Config) -> list[tuple[str, bool]]:
 
 def _model_router(config: Config) -> ModelRouter:
     entries = [
-        ProviderModel(entry.provider, entry.model_id, default=entry.default, unavailable=_unavailable(entry))
+        ProviderModel(
+            entry.name, entry.provider, entry.model_id, default=entry.default, unavailable=_unavailable(entry)
+        )
         for entry in config.model_providers
     ]
     return ModelRouter(entries, {name: alias.target for name, alias in config.model_aliases.items()})
@@ -199,7 +208,7 @@ def _provider_endpoint(provider: ModelProvider) -> Endpoint:
         headers["Authorization"] = f"Bearer {provider.access_key.get_secret_value()}"
     if provider.http_host is not None:
         headers["Host"] = provider.http_host
-    return Endpoint(provider.model, URL(f"{provider.base_url}/chat/completions"), _PROVIDER_TIMEOUT_S, headers)
+    return Endpoint(provider.name, URL(f"{provider.base_url}/chat/completions"), _PROVIDER_TIMEOUT_S, headers)
 
 
 def _readiness(triton: TritonClient, models: Sequence[str]) -> Callable[[], Awaitable[Sequence[str]]]:

@@ -13,7 +13,7 @@ class Triton(Section):
     url: GrpcAddress | None = Field(
         default=None, description="gRPC address of a Triton server. Default: one is started on this machine."
     )
-    timeout: Duration = Field(default=2.0, description="Longest wait for a model's answer.")
+    timeout: Duration = Field(default=10.0, description="Longest wait for the verdict of a guard.")
     model_repository: FilePath | None = Field(
         default=None,
         description="Folder of models for the server started here, relative to this file. Default: the bundled ones.",

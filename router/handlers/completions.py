@@ -14,7 +14,7 @@ from router.upstream.chat import ChatUpstream
 
 
 class CompletionsHandler:
-    """Chat completions of one model listener; ``providers`` maps an entry's name to where it is served."""
+    """Chat completions of one model listener; ``providers`` maps an entry's id to where it is served."""
 
     def __init__(self, router: ModelRouter, providers: Mapping[str, ChatUpstream], admission: Admission) -> None:
         self._router = router
@@ -28,10 +28,10 @@ class CompletionsHandler:
         refusal = await self._admission.admit(request, context)
         if refusal is not None:
             return refusal_reply(request, refusal)
-        upstream = self._providers[choice.entry.name]
+        upstream = self._providers[choice.entry.id]
         if request.model != choice.model:
             request = request.replace(model=choice.model)
-        headers = {"x-trident-upstream": choice.entry.name}
+        headers = {"x-trident-upstream": choice.entry.id}
         if request.stream:
             stream = await ByteStream.start(upstream.stream(request, context))
             return Reply(200, EVENT_STREAM, stream, headers, encode_stream_error)

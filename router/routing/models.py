@@ -10,11 +10,14 @@ from router.errors import ModelNotFound, ProviderUnavailable
 
 @dataclass(frozen=True, slots=True)
 class ProviderModel:
-    """One configured model: the two halves of ``provider/model``; the model ``*`` stands for every model.
+    """One configured entry: the two halves of ``provider/model``; the model ``*`` stands for every model.
+
+    ``id`` tells entries for the same model apart.
 
     ``unavailable`` says why it cannot be asked, for the client to read; ``None`` when it can.
     """
 
+    id: str
     provider: str
     model: str
     default: bool = False

@@ -58,7 +58,7 @@ def test_the_demo_with_keys_has_no_warnings() -> None:
 def test_defaults_are_those_of_the_design(load) -> None:
     config = load(MINIMAL).config
     assert config.triton.url is None
-    assert (config.triton.timeout, config.limits.drain_timeout, config.limits.connect_timeout) == (2.0, 30.0, 5.0)
+    assert (config.triton.timeout, config.limits.drain_timeout, config.limits.connect_timeout) == (10.0, 30.0, 5.0)
     assert config.limits.max_body_bytes == config.limits.max_response_bytes == 16 * 1024 * 1024
     assert config.limits.max_guard_chars == 262_144
     assert (config.listeners[0].answer, config.listeners[0].parallel) == ("last", False)

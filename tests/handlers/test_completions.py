@@ -21,8 +21,10 @@ from tests.fakes.counters import RecordedMetrics
 from tests.fakes.models import ScriptedClassifier
 
 ENTRIES = [
-    ProviderModel("openai", "gpt-4o", default=True),
-    ProviderModel("anthropic", "claude", unavailable="'anthropic/claude' cannot be used: KEY is not set."),
+    ProviderModel("openai/gpt-4o", "openai", "gpt-4o", default=True),
+    ProviderModel(
+        "anthropic/claude", "anthropic", "claude", unavailable="'anthropic/claude' cannot be used: KEY is not set."
+    ),
 ]
 
 

@@ -20,6 +20,7 @@ import pytest
 
 from router.aio import timeout
 from router.config import load_config
+from router.errors import OperatorError
 from router.runtime import Runtime
 from router.telemetry import semconv
 from tests.fakes import agents as fakes
@@ -310,3 +311,11 @@ async def test_health_is_alive_and_ready_is_the_models(gateway: Gateway) -> None
     status, answer = await get("/v1/nope")
     assert status == 404
     assert "/v1/chat/completions" in answer["error"]["message"]
+
+
+async def test_a_configuration_without_anything_to_serve_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("version: v0.4.0\nlisteners:\n  - {type: prompt, name: p, port: 1}\n")
+    runtime = Runtime(load_config(file, {}).config, triton_url="127.0.0.1:1", metrics=RecordedMetrics().metrics)
+    with pytest.raises(OperatorError, match="Nothing to serve"):
+        await runtime.start()

@@ -6,10 +6,12 @@ from router.errors import ModelNotFound, ProviderUnavailable
 from router.routing.models import ModelRouter, ProviderModel
 
 ENTRIES = [
-    ProviderModel("openai", "gpt-4o", default=True),
-    ProviderModel("anthropic", "claude", unavailable="'anthropic/claude' cannot be used: KEY is not set."),
-    ProviderModel("mirror", "claude"),
-    ProviderModel("groq", "*"),
+    ProviderModel("openai/gpt-4o", "openai", "gpt-4o", default=True),
+    ProviderModel(
+        "anthropic/claude", "anthropic", "claude", unavailable="'anthropic/claude' cannot be used: KEY is not set."
+    ),
+    ProviderModel("mirror/claude", "mirror", "claude"),
+    ProviderModel("groq/*", "groq", "*"),
 ]
 ROUTER = ModelRouter(ENTRIES, {"fast": "small", "small": "groq/llama", "smart": "gpt-4o"})
 
@@ -28,7 +30,7 @@ ROUTER = ModelRouter(ENTRIES, {"fast": "small", "small": "groq/llama", "smart": 
 )
 def test_a_name_finds_its_provider(requested: str | None, entry: str, model: str) -> None:
     choice = ROUTER.choose(requested)
-    assert (choice.entry.name, choice.model) == (entry, model)
+    assert (choice.entry.id, choice.model) == (entry, model)
 
 
 def test_an_unknown_model_is_told_what_is_known() -> None:
