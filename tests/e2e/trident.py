@@ -99,12 +99,16 @@ async def up(config: Path, state_dir: Path, port: int, *options: str) -> AsyncIt
 
 
 async def kill_tree(process: asyncio.subprocess.Process) -> None:
+    """End a process with its children, whatever is left of them, and close its pipes."""
     if process.returncode is None:
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         for member in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
-        await process.wait()
+    await process.wait()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            await pipe.read()
 
 
 async def trident(*arguments: str, state_dir: Path) -> tuple[int, str, str]:
