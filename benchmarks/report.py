@@ -1,0 +1,158 @@
+"""The results as text: progress lines, tables and the goals (pure, but for the README)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measurement import Measurement, Summary
+from benchmarks.targets import TARGETS
+
+BEGIN, END = "<!-- results: written by make bench -->", "<!-- end of results -->"
+TITLES = {
+    **{target.name: target.title for target in TARGETS},
+    "triton": "the models alone",
+    "orchestrated-same": "the same, one prompt again and again",
+}
+ROWS = ("direct", "floor", "single", "orchestrated", "orchestrated-same", "triton")
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Something that should hold, and what was measured."""
+
+    text: str
+    measured: float
+    unit: str
+    limit: float
+    at_least: bool = False
+
+    @property
+    def reached(self) -> bool:
+        return self.measured >= self.limit if self.at_least else self.measured <= self.limit
+
+
+def goals(summary: Summary) -> list[Goal]:
+    """The goals whose targets were measured."""
+    found: list[Goal] = []
+    for scenario in ("json-c16", "json-c64", "stream-c16", "stream-c64"):
+        ours, floor = _get(summary, "single", scenario), _get(summary, "floor", scenario)
+        if ours and floor:
+            ratio = ours["requests_per_s"] / max(floor["requests_per_s"], 0.001)
+            found.append(Goal(f"one agent / floor, requests/s, {scenario}", ratio, "x", 0.7, at_least=True))
+    pairs = (
+        ("single", "direct", "one agent - agent directly, p50 of one request at a time", 1.0),
+        ("orchestrated", "triton", "guard and orchestrator - the models alone, p50 of one request at a time", 1.5),
+    )
+    for ours_name, base_name, text, limit in pairs:
+        ours, base = _get(summary, ours_name, "json-c1"), _get(summary, base_name, "json-c1")
+        if ours and base:
+            found.append(Goal(text, ours["p50_ms"] - base["p50_ms"], "ms", limit))
+    memory = [sum(_memory(numbers)) for numbers in summary.get("orchestrated", {}).values()]
+    if memory:
+        found.append(Goal("gateway and Triton, resident memory", max(memory), "MB", 900))
+    return found
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """The whole report."""
+    summary: Summary = results["summary"]
+    lines = [_setting(results), ""]
+    lines += _table(("goal", "measured", "limit", ""), _goal_rows(summary))
+    for kind, title in (("json", "Whole answers"), ("stream", "Streams of 16 events")):
+        rows = list(_rows(summary, kind))
+        if rows:
+            lines += ["", f"**{title}**", "", *_table(_columns(kind), rows)]
+    return "\n".join(lines)
+
+
+def progress(measurement: Measurement) -> str:
+    """One measurement on one line."""
+    result = measurement.result
+    first = result["first_token_p50_ms"]
+    return (
+        f"round {measurement.round + 1}  {measurement.scenario.name:<10} {measurement.target:<17} "
+        f"{result['requests_per_s']:>9.1f} requests/s  p50 {result['p50_ms']:.3f} ms  p99 {result['p99_ms']:.3f} ms"
+        + (f"  first token {first:.3f} ms" if first is not None else "")
+        + (f"  {result['errors']} ERRORS" if result["errors"] else "")
+    )
+
+
+def update_readme(path: Path, text: str) -> None:
+    """Put the report between the markers; everything else stays as it is."""
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise ValueError(f"{path} has no place for the results")
+    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+def _setting(results: Mapping[str, Any]) -> str:
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {machine[name]}" for name in ("trident-router", "aiohttp", "uvloop", "grpcio"))
+    return (
+        f"{results['date']}: {machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']} GiB, "
+        f"{machine['system']}, Python {machine['python']}, {versions}; "
+        f"{'target pinned to one core' if results['pinned'] else 'not pinned'}; "
+        f"medians of {results['rounds']} rounds of {results['seconds']:g} s."
+    )
+
+
+def _goal_rows(summary: Summary) -> Iterator[tuple[str, ...]]:
+    for goal in goals(summary):
+        sign = "≥" if goal.at_least else "≤"
+        measured = f"{goal.measured:.0f}" if goal.unit == "MB" else f"{goal.measured:.2f}"
+        yield goal.text, f"{measured} {goal.unit}", f"{sign} {goal.limit:g}", "ok" if goal.reached else "**missed**"
+
+
+def _columns(kind: str) -> tuple[str, ...]:
+    first = ("first token p50 / p99 ms",) if kind == "stream" else ()
+    return (
+        "",
+        "at once",
+        "requests/s",
+        "of the floor",
+        "p50 / p99 ms",
+        *first,
+        "CPU ms a request (gateway + Triton)",
+        "agent calls",
+        "RSS MB",
+    )
+
+
+def _rows(summary: Summary, kind: str) -> Iterator[tuple[str, ...]]:
+    for concurrency in (1, 16, 64):
+        scenario = f"{kind}-c{concurrency}"
+        floor = _get(summary, "floor", scenario)
+        for target in ROWS:
+            numbers = _get(summary, target, scenario)
+            if numbers:
+                yield TITLES[target], str(concurrency), *_cells(numbers, floor, kind)
+
+
+def _cells(numbers: Mapping[str, float], floor: Mapping[str, float] | None, kind: str) -> Iterator[str]:
+    yield f"{numbers['requests_per_s']:,.0f}"
+    yield f"{numbers['requests_per_s'] / floor['requests_per_s']:.2f}" if floor and floor["requests_per_s"] else ""
+    yield f"{numbers['p50_ms']:.2f} / {numbers['p99_ms']:.2f}"
+    if kind == "stream":
+        yield f"{numbers['first_token_p50_ms']:.2f} / {numbers['first_token_p99_ms']:.2f}"
+    triton = numbers.get("cpu_triton_ms", 0.0)
+    gateway = numbers.get("cpu_gateway_ms")
+    yield "" if gateway is None else f"{gateway:.2f}" + (f" + {triton:.2f}" if triton else "")
+    yield f"{numbers['agent_calls']:.2f}" if "agent_calls" in numbers else ""
+    memory = [f"{value:.0f}" for value in _memory(numbers) if value]
+    yield " + ".join(memory)
+
+
+def _memory(numbers: Mapping[str, float]) -> tuple[float, float]:
+    return numbers.get("rss_gateway_mb", 0.0), numbers.get("rss_triton_mb", 0.0)
+
+
+def _get(summary: Summary, target: str, scenario: str) -> dict[str, float] | None:
+    return summary.get(target, {}).get(scenario)
+
+
+def _table(columns: Sequence[str], rows: Iterator[tuple[str, ...]] | list[tuple[str, ...]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows)]
