@@ -26,6 +26,7 @@ from router.listeners.http import HttpListener, ListenerOptions
 from router.listeners.middleware import Handler
 from router.routing.models import ModelRouter, ProviderModel
 from router.routing.router import AgentRouter
+from router.telemetry.access_log import AccessLog
 from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
 from router.triton.models import Classifier, ScoringOrchestrator
@@ -77,10 +78,11 @@ def build_routers(config: Config, client: TritonClient, metrics: Metrics | None 
 class Runtime:
     """Everything that serves one configuration. ``start`` it, then ``close`` it, which drains first."""
 
-    def __init__(self, config: Config, *, triton_url: str, metrics: Metrics) -> None:
+    def __init__(self, config: Config, *, triton_url: str, metrics: Metrics, access_log: AccessLog) -> None:
         self._config = config
         self._triton_url = triton_url
         self._metrics = metrics
+        self._access_log = access_log
         self._closing = AsyncExitStack()
         self.listeners: tuple[HttpListener, ...] = ()
 
@@ -144,6 +146,7 @@ class Runtime:
                 ),
                 _paths(complete, meta),
                 self._metrics,
+                self._access_log,
             )
 
     def _guard(self, triton: TritonClient) -> Guard | None:
@@ -220,14 +223,20 @@ def _readiness(triton: TritonClient, models: Sequence[str]) -> Callable[[], Awai
 
 
 async def serve(
-    loaded: LoadedConfig, *, triton_url: str, reuse_port: bool = False, on_ready: Callable[[], None] = lambda: None
+    loaded: LoadedConfig,
+    *,
+    triton_url: str,
+    access_log: AccessLog,
+    reuse_port: bool = False,
+    on_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve every listener of ``loaded`` until SIGTERM or SIGINT, then let the requests in flight finish."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    runtime = Runtime(loaded.config, triton_url=triton_url, metrics=Metrics(get_meter("trident", __version__)))
+    metrics = Metrics(get_meter("trident", __version__))
+    runtime = Runtime(loaded.config, triton_url=triton_url, metrics=metrics, access_log=access_log)
     await runtime.start(reuse_port=reuse_port)
     try:
         gc.freeze()  # what is here now stays; the collector need not look at it again
@@ -236,3 +245,4 @@ async def serve(
         logger.info("draining", extra={"timeout_s": loaded.config.limits.drain_timeout})
     finally:
         await runtime.close()
+        access_log.flush()

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
-from router.telemetry.logs import LogFormat, configure_logging
+from router.telemetry.access_log import AccessLog, JsonAccess, LoggedAccess
+from router.telemetry.logs import LogFormat, configure_logging, is_pretty
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -44,6 +45,12 @@ class LogOptions:
     def apply(self, **fields: object) -> None:
         """Configure the logging of this process, to standard error; ``fields`` are on every line."""
         configure_logging(sys.stderr, level=self.level, log_format=self.form, fields=fields)
+
+    def access_log(self, **fields: object) -> AccessLog:
+        """Where access lines go: the fast way where they are wanted and JSON, else through logging."""
+        if self.level in {"debug", "info"} and not is_pretty(sys.stderr, self.form):
+            return JsonAccess(sys.stderr, fields)
+        return LoggedAccess()
 
     def as_arguments(self) -> tuple[str, str]:
         """The same options for another command."""

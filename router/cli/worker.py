@@ -24,4 +24,8 @@ def worker_command(file: Path, triton_url: str, supervisor_fd: int, number: int,
     channel = SupervisorChannel(supervisor_fd)
     loaded = channel.receive_config()
     channel.end_with_supervisor()
-    uvloop.run(serve(loaded, triton_url=triton_url, reuse_port=True, on_ready=channel.announce_ready))
+    access_log = logs.access_log(worker=number)
+    serving = serve(
+        loaded, triton_url=triton_url, access_log=access_log, reuse_port=True, on_ready=channel.announce_ready
+    )
+    uvloop.run(serving)

@@ -19,6 +19,7 @@ from router.handlers.reply import ByteStream, Reply
 from router.listeners import middleware
 from router.listeners.middleware import CLIENT_CLOSED_REQUEST, Handler
 from router.listeners.stream_response import write_stream
+from router.telemetry.access_log import AccessLog
 from router.telemetry.metrics import Metrics
 
 _SAFE_IN_HEADER = " !#$&'()*+,/:;=?@[]~\"<>{}|^`\\"
@@ -46,8 +47,15 @@ class ListenerOptions:
 class HttpListener:
     """One listening socket and its table of paths: ``{path: {method: handler}}``."""
 
-    def __init__(self, options: ListenerOptions, paths: Mapping[str, Mapping[str, Handler]], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        options: ListenerOptions,
+        paths: Mapping[str, Mapping[str, Handler]],
+        metrics: Metrics,
+        access_log: AccessLog,
+    ) -> None:
         self.options = options
+        self._access_log = access_log
         self._paths = paths
         self._metrics = metrics
         self._runner: web.ServerRunner | None = None
@@ -111,7 +119,8 @@ class HttpListener:
                 await response.write_eof()
             status = reply.status
         finally:
-            middleware.log_access(context, status, started, self._metrics)
+            self._metrics.request_finished(context.listener, status)
+            self._access_log.write(middleware.access_entry(context, status, started))
         return response
 
     async def _reply(self, request: web.BaseRequest, context: RequestContext) -> Reply:
@@ -124,8 +133,7 @@ class HttpListener:
             error = MethodNotAllowed(f"{request.method} is not allowed here; use {', '.join(methods)}.")
             return middleware.error_reply(error, context)
         try:
-            async with timeout(self.options.body_timeout_s):
-                body = await request.read()
+            body = await self._body(request)
         except web.HTTPRequestEntityTooLarge:
             limit = self.options.max_body_bytes
             error_large = PayloadTooLarge(f"The body is larger than {limit} bytes (limits.max_body_bytes).")
@@ -133,6 +141,12 @@ class HttpListener:
         except (asyncio.TimeoutError, TimeoutError):
             return middleware.error_reply(RequestTimeout("The body did not arrive in time."), context)
         return await middleware.answer(handler, context, body)
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        if request.content.is_eof():  # all of it came with the head, as small bodies do
+            return await request.read()
+        async with timeout(self.options.body_timeout_s):
+            return await request.read()
 
 
 def _make_request(max_body_bytes: int, *args: Any) -> web.BaseRequest:

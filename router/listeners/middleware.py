@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
+from router.aio import timeout
 from router.context import RequestContext
 from router.dialects import openai_chat
-from router.errors import GatewayError
+from router.errors import GatewayError, UpstreamTimeout
 from router.handlers.reply import JSON, Reply
-from router.telemetry.metrics import Metrics
 
-access = logging.getLogger("router.access")
 logger = logging.getLogger(__name__)
 
 Handler: TypeAlias = Callable[[RequestContext, bytes], Awaitable[Reply]]
@@ -29,15 +29,21 @@ def request_id(headers: Mapping[str, str]) -> str:
     given = headers.get("x-request-id")
     if given is not None and _REQUEST_ID.fullmatch(given):
         return given
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 async def answer(handler: Handler, context: RequestContext, body: bytes) -> Reply:
-    """Run ``handler``; whatever it raises becomes a reply. The one place where unknown exceptions end."""
+    """Run ``handler`` until its answer begins; whatever it raises becomes a reply, and so does the end of its time.
+
+    The one place where unknown exceptions end.
+    """
     try:
-        return await handler(context, body)
+        async with timeout(context.remaining_s()):
+            return await handler(context, body)
     except GatewayError as exc:
         return error_reply(exc, context)
+    except (asyncio.TimeoutError, TimeoutError):
+        return error_reply(UpstreamTimeout("No answer began within the listener's timeout."), context)
     except Exception:
         logger.exception("request failed", extra={"request_id": context.request_id, "path": context.path})
         return error_reply(GatewayError("Something went wrong in the gateway; its log has the details."), context)
@@ -58,21 +64,18 @@ def error_reply(error: GatewayError, context: RequestContext) -> Reply:
     return Reply(error.status, JSON, openai_chat.encode_error(error, context.request_id), headers)
 
 
-def log_access(context: RequestContext, status: int, started: float, metrics: Metrics) -> None:
-    """The one access line and the request counter; ``status`` may be ``CLIENT_CLOSED_REQUEST``."""
-    metrics.request_finished(context.listener, status)
-    if access.isEnabledFor(logging.INFO):
-        decision = context.decision
-        access.info(
-            "request",
-            extra={
-                "request_id": context.request_id,
-                "listener": context.listener,
-                "path": context.path,
-                "status": status,
-                "duration_ms": round((time.perf_counter() - started) * 1000, 2),
-                "route": list(decision.routes) if decision else None,
-                "reason": decision.reason if decision else None,
-                "degraded": context.degraded or None,
-            },
-        )
+def access_entry(context: RequestContext, status: int, started: float) -> dict[str, object]:
+    """The fields of a request's access line; ``status`` may be ``CLIENT_CLOSED_REQUEST``."""
+    entry: dict[str, object] = {
+        "request_id": context.request_id,
+        "listener": context.listener,
+        "path": context.path,
+        "status": status,
+        "duration_ms": round((time.perf_counter() - started) * 1000, 2),
+    }
+    if context.decision is not None:
+        entry["route"] = context.decision.routes
+        entry["reason"] = context.decision.reason
+    if context.degraded:
+        entry["degraded"] = context.degraded
+    return entry

@@ -76,6 +76,11 @@ class PrettyFormatter(logging.Formatter):
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
 
 
+def is_pretty(stream: TextIO, log_format: LogFormat) -> bool:
+    """Whether lines to ``stream`` are for people."""
+    return log_format == "pretty" or (log_format == "auto" and stream.isatty())
+
+
 def configure_logging(
     stream: TextIO, *, level: str = "info", log_format: LogFormat = "auto", fields: Mapping[str, object] | None = None
 ) -> None:
@@ -83,10 +88,9 @@ def configure_logging(
 
     ``auto`` is pretty on a terminal and JSON elsewhere. Replaces what was configured before.
     """
-    terminal = stream.isatty()
-    pretty = log_format == "pretty" or (log_format == "auto" and terminal)
+    pretty = PrettyFormatter(fields or {}, colour=stream.isatty())
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(PrettyFormatter(fields or {}, colour=terminal) if pretty else JsonFormatter(fields or {}))
+    handler.setFormatter(pretty if is_pretty(stream, log_format) else JsonFormatter(fields or {}))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

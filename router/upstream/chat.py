@@ -47,9 +47,7 @@ class ChatUpstream:
 
     async def complete(self, request: ChatRequest, context: RequestContext) -> bytes:
         """A whole completion, encoded: the upstream's own bytes, or made from its stream. Raises ``UpstreamError``."""
-        async with self._client.post(
-            self._endpoint, request.encode(), _forwarded(context), deadline_s=context.remaining_s()
-        ) as response:
+        async with self._client.post(self._endpoint, request.encode(), _forwarded(context)) as response:
             await self._raise_for_status(response)
             if response.content_type == _EVENT_STREAM:
                 return orjson.dumps(await self._assemble(response))
@@ -67,9 +65,7 @@ class ChatUpstream:
 
         Raises ``UpstreamError``, before or after the first event.
         """
-        async with self._client.post(
-            self._endpoint, request.encode(), _forwarded(context), deadline_s=context.remaining_s()
-        ) as response:
+        async with self._client.post(self._endpoint, request.encode(), _forwarded(context)) as response:
             await self._raise_for_status(response)
             if response.content_type != _EVENT_STREAM:
                 body = await response.read(self._max_response_bytes)

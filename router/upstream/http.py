@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 
 import aiohttp
 from yarl import URL
 
-from router.aio import timeout
 from router.errors import UpstreamError, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
 
+_HEADERS = {
+    "Content-Type": "application/json",
+    "Accept": "text/event-stream, application/json",
+    "Accept-Encoding": "identity",
+}
 _READ_BYTES = 64 * 1024
 _LARGE_BODY_BYTES = 512 * 1024  # aiohttp writes larger ones piece by piece when they come as a file
 
@@ -38,7 +41,7 @@ class Endpoint:
 
 
 class UpstreamResponse:
-    """An answer whose head has arrived. Valid inside the ``HttpClient.post`` block that made it."""
+    """An answer whose head has arrived. Valid inside the ``HttpClient.post`` block that gave it."""
 
     __slots__ = ("_endpoint", "_response", "content_type", "status")
 
@@ -75,6 +78,26 @@ class UpstreamResponse:
                 yield data
 
 
+class Exchange:
+    """One request and its answer, as a context manager; made by ``HttpClient.post``."""
+
+    __slots__ = ("_endpoint", "_response", "_send")
+
+    def __init__(self, endpoint: Endpoint, send: Callable[[], Awaitable[aiohttp.ClientResponse]]) -> None:
+        self._endpoint = endpoint
+        self._send = send
+
+    async def __aenter__(self) -> UpstreamResponse:
+        with _mapped(self._endpoint):
+            self._response = await self._send()
+        return UpstreamResponse(self._endpoint, self._response)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._response.__aexit__(kind, exc, traceback)
+
+
 class HttpClient:
     """A pool of connections to upstreams. Close it with ``close``; requests still running are cut off."""
 
@@ -91,33 +114,22 @@ class HttpClient:
         )
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
 
-    @asynccontextmanager
-    async def post(
-        self, endpoint: Endpoint, body: bytes, headers: Mapping[str, str], *, deadline_s: float
-    ) -> AsyncIterator[UpstreamResponse]:
-        """Send ``body``; inside the block the answer's head is there and its body can be read.
+    def post(self, endpoint: Endpoint, body: bytes, headers: Mapping[str, str]) -> Exchange:
+        """Send ``body``: ``async with`` waits for the answer's head, at most ``endpoint.timeout_s``.
 
-        The head has to arrive within ``endpoint.timeout_s`` and within ``deadline_s``. Leaving the block before the
-        body is finished closes the connection, so the upstream sees that nobody listens any more.
+        Leaving the block before the body is finished closes the connection, so the upstream sees that nobody listens
+        any more.
         """
-        all_headers = {
-            "Content-Type": "application/json",
-            "Accept": "text/event-stream, application/json",
-            "Accept-Encoding": "identity",
-            **headers,
-            **endpoint.headers,
-        }
-        with _mapped(endpoint):
-            async with timeout(min(deadline_s, endpoint.timeout_s)):
-                response = await self._session.post(
-                    endpoint.url,
-                    data=body if len(body) <= _LARGE_BODY_BYTES else io.BytesIO(body),
-                    headers=all_headers,
-                    allow_redirects=False,
-                    timeout=self._timeout(endpoint.timeout_s),
-                )
-        async with response:
-            yield UpstreamResponse(endpoint, response)
+        return Exchange(endpoint, lambda: self._send(endpoint, body, headers))
+
+    async def _send(self, endpoint: Endpoint, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        return await self._session.post(
+            endpoint.url,
+            data=body if len(body) <= _LARGE_BODY_BYTES else io.BytesIO(body),
+            headers={**_HEADERS, **headers, **endpoint.headers},
+            allow_redirects=False,
+            timeout=self._timeout(endpoint.timeout_s),
+        )
 
     async def close(self) -> None:
         """Close all connections."""

@@ -6,86 +6,40 @@ from typing import Any
 import pytest
 
 from benchmarks.machine import cpu_level, describe
-from benchmarks.measurement import Measurement, Scenario, Summary, summary
-from benchmarks.report import BEGIN, END, goals, markdown, progress, update_readme
+from benchmarks.measurement import Measurement, Scenario, summary
+from benchmarks.report import BEGIN, END, markdown, progress, update_readme
 from benchmarks.targets import FOLDER
-
-
-def _measured(target: str, scenario: Scenario, rate: float, p50_ms: float, *, number: int = 0) -> Measurement:
-    streamed = scenario.kind == "stream"
-    result: dict[str, Any] = {
-        "requests": 100,
-        "errors": 0,
-        "all_requests": 120,
-        "requests_per_s": rate,
-        "p50_ms": p50_ms,
-        "p90_ms": p50_ms * 2,
-        "p99_ms": p50_ms * 3,
-        "first_token_p50_ms": p50_ms / 2 if streamed else None,
-        "first_token_p99_ms": p50_ms if streamed else None,
-        "client_cpu_ms": 0.01,
-        "first_error": None,
-    }
-    return Measurement(
-        target, scenario, number, result, {"gateway": 0.5, "triton": 0.0}, {"gateway": 100 + number}, 1.0
-    )
-
-
-def _all(**p50_ms: float) -> Summary:
-    scenarios = [Scenario(kind, count) for kind in ("json", "stream") for count in (1, 16, 64)]
-    return summary(_measured(name, scenario, 1000 / p50, p50) for name, p50 in p50_ms.items() for scenario in scenarios)
+from tests.benchmarks.measurements import measured, measured_all
 
 
 def test_numbers_are_medians_over_rounds_and_memory_is_the_highest() -> None:
     scenario = Scenario("json", 1)
-    rounds = [_measured("floor", scenario, rate, 1.0, number=i) for i, rate in enumerate((500.0, 900.0, 700.0))]
+    rounds = [measured("floor", scenario, rate, 1.0, number=i) for i, rate in enumerate((500.0, 900.0, 700.0))]
     numbers = summary(rounds)["floor"]["json-c1"]
     assert numbers["requests_per_s"] == 700.0
     assert numbers["rss_gateway_mb"] == 102
     assert "first_token_p50_ms" not in numbers
 
 
-def test_goals_compare_with_the_floor_the_agent_and_the_models() -> None:
-    measured = {
-        goal.text: goal for goal in goals(_all(direct=0.1, floor=1.0, single=1.25, orchestrated=12.0, triton=11.0))
-    }
-    ratio = measured["one agent / floor, requests/s, json-c16"]
-    assert ratio.measured == pytest.approx(0.8)
-    assert ratio.reached
-    added = measured["one agent - agent directly, p50 of one request at a time"]
-    assert added.measured == pytest.approx(1.15)
-    assert not added.reached
-    own = measured["guard and orchestrator - the models alone, p50 of one request at a time"]
-    assert own.measured == pytest.approx(1.0)
-    assert own.reached
-    assert measured["gateway and Triton, resident memory"].measured == 100
-
-
-def test_only_what_was_measured_has_goals() -> None:
-    assert goals(_all(direct=0.1)) == []
-    assert [goal.unit for goal in goals(_all(floor=1.0, single=2.0))] == ["x"] * 4
-
-
-def _results(found: Summary) -> dict[str, Any]:
+def _results() -> dict[str, Any]:
     return {
         "date": "2026-01-01",
         "machine": describe(),
         "pinned": True,
         "rounds": 3,
         "seconds": 3.0,
-        "summary": found,
     }
 
 
 def test_the_report_has_a_row_for_every_target_and_says_what_was_missed() -> None:
-    text = markdown(_results(_all(direct=0.1, floor=1.0, single=2.0)))
-    assert "| one agent / floor, requests/s, json-c16 | 0.50 x | ≥ 0.7 | **missed** |" in text
+    text = markdown(_results(), measured_all(direct=0.1, floor=1.0, single=2.0))
+    assert "| one agent / floor, requests/s, json-c16 | 0.50 x | 0.50 to 0.50 | ≥ 0.7 | **missed** |" in text
     assert text.count("| Trident, one agent | ") == 6
     assert "| smallest aiohttp proxy | 16 | 1,000 | 1.00 | 1.00 / 3.00 | 0.50 / 1.00 | 0.50 | 1.00 | 100 |" in text
 
 
 def test_progress_shows_errors() -> None:
-    measurement = _measured("floor", Scenario("stream", 16), 1000.0, 1.0)
+    measurement = measured("floor", Scenario("stream", 16), 1000.0, 1.0)
     assert "ERRORS" not in progress(measurement)
     broken = Measurement("floor", measurement.scenario, 0, {**measurement.result, "errors": 3})
     assert progress(broken).endswith("3 ERRORS")

@@ -23,6 +23,7 @@ from router.config import load_config
 from router.errors import OperatorError
 from router.runtime import Runtime
 from router.telemetry import semconv
+from router.telemetry.access_log import LoggedAccess
 from tests.fakes import agents as fakes
 from tests.fakes.agents import DEFAULT_TEXT, FakeAgent
 from tests.fakes.counters import RecordedMetrics
@@ -124,7 +125,7 @@ async def _gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
         )
         loaded = load_config(file, {"PROVIDER_KEY": "provider-secret"})
         recorded = RecordedMetrics()
-        runtime = Runtime(loaded.config, triton_url=triton.address, metrics=recorded.metrics)
+        runtime = Runtime(loaded.config, triton_url=triton.address, metrics=recorded.metrics, access_log=LoggedAccess())
         await runtime.start()
         stack.push_async_callback(runtime.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
@@ -316,6 +317,8 @@ async def test_health_is_alive_and_ready_is_the_models(gateway: Gateway) -> None
 async def test_a_configuration_without_anything_to_serve_says_so(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("version: v0.4.0\nlisteners:\n  - {type: prompt, name: p, port: 1}\n")
-    runtime = Runtime(load_config(file, {}).config, triton_url="127.0.0.1:1", metrics=RecordedMetrics().metrics)
+    config = load_config(file, {}).config
+    metrics = RecordedMetrics().metrics
+    runtime = Runtime(config, triton_url="127.0.0.1:1", metrics=metrics, access_log=LoggedAccess())
     with pytest.raises(OperatorError, match="Nothing to serve"):
         await runtime.start()

@@ -17,6 +17,7 @@ from router.handlers.reply import EVENT_STREAM, JSON, ByteStream, Reply
 from router.listeners.http import HttpListener, ListenerOptions
 from router.listeners.middleware import Handler
 from router.telemetry import semconv
+from router.telemetry.access_log import LoggedAccess
 from tests.fakes.counters import RecordedMetrics
 
 CHAT = "/v1/chat/completions"
@@ -32,7 +33,7 @@ async def _listening(
 ) -> AsyncIterator[HttpListener]:
     fields = {"timeout_s": 5.0, "max_body_bytes": 1000, "drain_timeout_s": 1.0, "body_timeout_s": 5.0}
     options = ListenerOptions("front", "127.0.0.1", 0, **{**fields, **changes})
-    listener = HttpListener(options, {CHAT: {"POST": handler}}, (recorded or RecordedMetrics()).metrics)
+    listener = HttpListener(options, {CHAT: {"POST": handler}}, (recorded or RecordedMetrics()).metrics, LoggedAccess())
     await listener.start()
     try:
         yield listener
@@ -196,6 +197,16 @@ async def test_a_stream_that_breaks_before_its_first_byte_has_a_status() -> None
         assert response.status == 502
 
 
+async def test_the_timeout_of_the_listener_ends_a_request_before_its_answer() -> None:
+    async def handler(context: RequestContext, body: bytes) -> Reply:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with _listening(handler, timeout_s=0.2) as listener, _post(listener) as response:
+        assert response.status == 504
+        assert (await response.json())["error"]["code"] == "upstream_timeout"
+
+
 async def test_the_timeout_of_the_listener_ends_a_stream() -> None:
     handler = _streaming(b"data: 1\n\n", asyncio.Event())
     async with _listening(handler, timeout_s=0.2) as listener, _post(listener) as response:
@@ -276,7 +287,7 @@ async def test_a_port_that_is_taken_says_how_to_fix_it() -> None:
     async with _listening() as listener:
         options = ListenerOptions("second", "127.0.0.1", listener.port, 5, 1000, 1, 5)
         with pytest.raises(OperatorError, match="'second' cannot bind") as caught:
-            await HttpListener(options, {}, RecordedMetrics().metrics).start()
+            await HttpListener(options, {}, RecordedMetrics().metrics, LoggedAccess()).start()
         assert "port" in (caught.value.fix or "")
 
 
