@@ -66,5 +66,10 @@ def summary(measurements: Iterable[Measurement]) -> Summary:
     return result
 
 
+def memory_mb(numbers: Mapping[str, float]) -> float:
+    """Resident memory of all parts of a target together."""
+    return sum(value for name, value in numbers.items() if name.startswith("rss_"))
+
+
 def _combine(name: str, values: Sequence[float]) -> float:
     return max(values) if name.startswith("rss_") else round(median(values), 4)

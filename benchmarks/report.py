@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measurement import Measurement, Summary
+from benchmarks.goals import Goal, goals
+from benchmarks.measurement import Measurement, Summary, summary
 from benchmarks.targets import TARGETS
 
 BEGIN, END = "<!-- results: written by make bench -->", "<!-- end of results -->"
@@ -19,50 +19,13 @@ TITLES = {
 ROWS = ("direct", "floor", "single", "orchestrated", "orchestrated-same", "triton")
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """Something that should hold, and what was measured."""
-
-    text: str
-    measured: float
-    unit: str
-    limit: float
-    at_least: bool = False
-
-    @property
-    def reached(self) -> bool:
-        return self.measured >= self.limit if self.at_least else self.measured <= self.limit
-
-
-def goals(summary: Summary) -> list[Goal]:
-    """The goals whose targets were measured."""
-    found: list[Goal] = []
-    for scenario in ("json-c16", "json-c64", "stream-c16", "stream-c64"):
-        ours, floor = _get(summary, "single", scenario), _get(summary, "floor", scenario)
-        if ours and floor:
-            ratio = ours["requests_per_s"] / max(floor["requests_per_s"], 0.001)
-            found.append(Goal(f"one agent / floor, requests/s, {scenario}", ratio, "x", 0.7, at_least=True))
-    pairs = (
-        ("single", "direct", "one agent - agent directly, p50 of one request at a time", 1.0),
-        ("orchestrated", "triton", "guard and orchestrator - the models alone, p50 of one request at a time", 1.5),
-    )
-    for ours_name, base_name, text, limit in pairs:
-        ours, base = _get(summary, ours_name, "json-c1"), _get(summary, base_name, "json-c1")
-        if ours and base:
-            found.append(Goal(text, ours["p50_ms"] - base["p50_ms"], "ms", limit))
-    memory = [sum(_memory(numbers)) for numbers in summary.get("orchestrated", {}).values()]
-    if memory:
-        found.append(Goal("gateway and Triton, resident memory", max(memory), "MB", 900))
-    return found
-
-
-def markdown(results: Mapping[str, Any]) -> str:
-    """The whole report."""
-    summary: Summary = results["summary"]
+def markdown(results: Mapping[str, Any], measurements: Sequence[Measurement]) -> str:
+    """The whole report on ``measurements``; ``results`` says when and where they were made."""
+    found = summary(measurements)
     lines = [_setting(results), ""]
-    lines += _table(("goal", "measured", "limit", ""), _goal_rows(summary))
+    lines += _table(("goal", "median", "rounds", "limit", ""), _goal_rows(measurements))
     for kind, title in (("json", "Whole answers"), ("stream", "Streams of 16 events")):
-        rows = list(_rows(summary, kind))
+        rows = list(_rows(found, kind))
         if rows:
             lines += ["", f"**{title}**", "", *_table(_columns(kind), rows)]
     return "\n".join(lines)
@@ -100,11 +63,16 @@ def _setting(results: Mapping[str, Any]) -> str:
     )
 
 
-def _goal_rows(summary: Summary) -> Iterator[tuple[str, ...]]:
-    for goal in goals(summary):
+def _goal_rows(measurements: Sequence[Measurement]) -> Iterator[tuple[str, ...]]:
+    for goal in goals(measurements):
         sign = "≥" if goal.at_least else "≤"
-        measured = f"{goal.measured:.0f}" if goal.unit == "MB" else f"{goal.measured:.2f}"
-        yield goal.text, f"{measured} {goal.unit}", f"{sign} {goal.limit:g}", "ok" if goal.reached else "**missed**"
+        spread = f"{_number(goal, min(goal.rounds))} to {_number(goal, max(goal.rounds))}"
+        verdict = goal.verdict if goal.verdict == "ok" else f"**{goal.verdict}**"
+        yield goal.text, f"{_number(goal, goal.measured)} {goal.unit}", spread, f"{sign} {goal.limit:g}", verdict
+
+
+def _number(goal: Goal, value: float) -> str:
+    return f"{value:.0f}" if goal.unit == "MB" else f"{value:.2f}"
 
 
 def _columns(kind: str) -> tuple[str, ...]:
@@ -122,12 +90,12 @@ def _columns(kind: str) -> tuple[str, ...]:
     )
 
 
-def _rows(summary: Summary, kind: str) -> Iterator[tuple[str, ...]]:
+def _rows(found: Summary, kind: str) -> Iterator[tuple[str, ...]]:
     for concurrency in (1, 16, 64):
         scenario = f"{kind}-c{concurrency}"
-        floor = _get(summary, "floor", scenario)
+        floor = _get(found, "floor", scenario)
         for target in ROWS:
-            numbers = _get(summary, target, scenario)
+            numbers = _get(found, target, scenario)
             if numbers:
                 yield TITLES[target], str(concurrency), *_cells(numbers, floor, kind)
 
@@ -142,16 +110,12 @@ def _cells(numbers: Mapping[str, float], floor: Mapping[str, float] | None, kind
     gateway = numbers.get("cpu_gateway_ms")
     yield "" if gateway is None else f"{gateway:.2f}" + (f" + {triton:.2f}" if triton else "")
     yield f"{numbers['agent_calls']:.2f}" if "agent_calls" in numbers else ""
-    memory = [f"{value:.0f}" for value in _memory(numbers) if value]
-    yield " + ".join(memory)
+    memory = [f"{numbers.get(f'rss_{part}_mb', 0.0):.0f}" for part in ("gateway", "triton")]
+    yield " + ".join(value for value in memory if value != "0")
 
 
-def _memory(numbers: Mapping[str, float]) -> tuple[float, float]:
-    return numbers.get("rss_gateway_mb", 0.0), numbers.get("rss_triton_mb", 0.0)
-
-
-def _get(summary: Summary, target: str, scenario: str) -> dict[str, float] | None:
-    return summary.get(target, {}).get(scenario)
+def _get(found: Summary, target: str, scenario: str) -> dict[str, float] | None:
+    return found.get(target, {}).get(scenario)
 
 
 def _table(columns: Sequence[str], rows: Iterator[tuple[str, ...]] | list[tuple[str, ...]]) -> list[str]:

@@ -153,7 +153,7 @@ def run(plan: Plan) -> int:
         "summary": summary(measurements),
         "measurements": [asdict(measurement) for measurement in measurements],
     }
-    text = report.markdown(results)
+    text = report.markdown(results, measurements)
     print(f"\n{text}")
     failed = [measurement for measurement in measurements if measurement.result["errors"]]
     for measurement in failed:
