@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import pickle
 import signal
 import socket
@@ -96,8 +97,10 @@ class Worker:
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens when it has ended."""
-        with suppress(ProcessLookupError):
-            self.process.send_signal(number)
+        # Not `process.send_signal`: it polls first, which takes the exit status away from asyncio's own wait.
+        if self.process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, number)
 
     async def end(self) -> None:
         """Kill it if it still runs, reap it, close the channel."""
