@@ -169,7 +169,7 @@ class Runtime:
                 _provider_endpoint(provider), client, max_response_bytes=self._config.limits.max_response_bytes
             )
             for provider in self._config.model_providers
-            if _unavailable(provider) is None
+            if unavailable_reason(provider) is None
         }
 
 
@@ -183,7 +183,7 @@ def _paths(complete: Handler, meta: MetaHandler) -> Mapping[str, Mapping[str, Ha
 
 
 def _model_list(config: Config) -> list[tuple[str, bool]]:
-    models = [(entry.model, _unavailable(entry) is None) for entry in config.model_providers if not entry.is_wildcard]
+    models = [(entry.model, unavailable_reason(entry) is None) for entry in config.model_providers if not entry.is_wildcard]
     return [*models, *((alias, True) for alias in config.model_aliases)]
 
 
@@ -197,12 +197,16 @@ def _model_router(config: Config) -> ModelRouter:
     return ModelRouter(entries, {name: alias.target for name, alias in config.model_aliases.items()})
 
 
+def unavailable_reason(provider: ModelProvider) -> str | None:
+    """Why requests to a provider are refused; ``None`` when they are not."""
+    if provider.unavailable_reason is None and provider.dialect != "openai_chat":
+        return f"this version does not speak the {provider.dialect} dialect yet"
+    return provider.unavailable_reason
+
+
 def _unavailable(provider: ModelProvider) -> str | None:
-    if provider.unavailable_reason is not None:
-        return f"'{provider.model}' cannot be used: {provider.unavailable_reason}."
-    if provider.dialect != "openai_chat":
-        return f"'{provider.model}' cannot be used: this version does not speak the {provider.dialect} dialect yet."
-    return None
+    reason = unavailable_reason(provider)
+    return None if reason is None else f"'{provider.model}' cannot be used: {reason}."
 
 
 def _provider_endpoint(provider: ModelProvider) -> Endpoint:

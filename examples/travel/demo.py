@@ -119,7 +119,7 @@ async def run(gateway_arguments: list[str]) -> int:
     """The demo from start to stop; the exit status."""
     stop_asked = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop_asked.set)
     demo = Demo()
     work = asyncio.ensure_future(_work(demo, parts(gateway_arguments)))

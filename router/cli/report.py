@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from router.cli.status import Row, Section
 from router.config import Config, Listener
 from router.errors import ModelUnavailable
+from router.runtime import unavailable_reason
 from router.triton.client import TritonClient
 from router.triton.metadata import ModelConfig, ModelMetadata
 from router.triton.models import orchestrator_contract
@@ -72,10 +73,11 @@ def _providers(config: Config) -> Iterator[Row]:
     for provider in config.model_providers:
         name = provider.name if provider.name == provider.model else f"{provider.name} ({provider.model})"
         note = "default" if provider.default else ""
-        if provider.available:
+        reason = unavailable_reason(provider)
+        if reason is None:
             yield Row(name, (note,), "available")
         else:
-            yield Row(name, (note,), f"unavailable: {provider.unavailable_reason}", well=False)
+            yield Row(name, (note,), f"unavailable: {reason}", well=False)
 
 
 async def model_section(names: Sequence[str], triton_url: str, server: str) -> Section:
