@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 _JUDGED_ROLES = frozenset({"user", "tool", "function"})
 _MAX_TEXTS = 64  # one request's messages are judged one by one up to here; beyond, the oldest are packed together
 _PACK_CHARS = 4_000
+_PIECE_CHARS = 8_000  # classifiers bound the length of a text; longer ones are judged in pieces
+_OVERLAP_CHARS = 400  # so that what stands at a cut is seen whole in one of the pieces
+_CHARS_PER_S = 10_000.0  # what a classifier on one busy core reads, the time that long texts get on top
 _CACHE_ENTRIES = 20_000
 _CACHE_TTL_S = 600.0
 
@@ -70,7 +73,8 @@ class Guard:
     async def judge(self, texts: Sequence[str], *, timeout_s: float) -> Verdict:
         """The verdict on all of ``texts``: the worst one counts. Never fails: a model that is gone is a verdict."""
         try:
-            timeout_s = min(timeout_s, self.policy.timeout_s)
+            reading_s = sum(map(len, texts)) / _CHARS_PER_S
+            timeout_s = min(timeout_s, self.policy.timeout_s + reading_s)
             label, score = await self._worst(texts, timeout_s)
             threshold = self.policy.threshold
             if threshold is None:
@@ -82,8 +86,8 @@ class Guard:
         return Verdict(self.policy.name, outcome, label, score)
 
     async def _worst(self, texts: Sequence[str], timeout_s: float) -> tuple[str | None, float]:
-        keys = {hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(): text for text in texts}
-        known = {key: self._scores[key] for key in keys if key in self._scores}
+        keys = {_digest(piece): piece for text in texts for piece in _pieces(text)}
+        known = {key: found for key in keys if (found := self._scores.get(key)) is not None}
         unknown = [key for key in keys if key not in known]
         if unknown:
             answers = await self._classifier.classify([keys[key] for key in unknown], timeout_s=timeout_s)
@@ -101,6 +105,17 @@ class Guard:
             extra={"guard": self.policy.name, "outcome": outcome, "cause": repr(exc.__cause__ or exc)},
         )
         return Verdict(self.policy.name, outcome)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The whole of ``text`` in pieces of bounded length that overlap."""
+    yield text[:_PIECE_CHARS]
+    for start in range(_PIECE_CHARS - _OVERLAP_CHARS, len(text) - _OVERLAP_CHARS, _PIECE_CHARS - _OVERLAP_CHARS):
+        yield text[start : start + _PIECE_CHARS]
 
 
 def _bad(scores: Mapping[str, float], labels: frozenset[str]) -> tuple[str, float]:

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Mapping, Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from router.errors import ModelUnavailable, PayloadTooLarge
 from router.guardrails import Guard, GuardPolicy, judged_texts
@@ -55,6 +57,27 @@ async def test_nothing_to_judge_passes_without_asking() -> None:
     classifier = ScriptedClassifier()
     assert (await Guard(_policy(), classifier, RecordedMetrics().metrics).judge([], timeout_s=1)).outcome == "pass"
     assert classifier.asked == []
+
+
+@pytest.mark.parametrize("position", [0, 7_590, 7_990, 15_500, 29_960])
+async def test_a_long_text_is_judged_in_pieces_wherever_the_attack_stands(position: int) -> None:
+    classifier = ScriptedClassifier()
+    text = "lorem " * 5_000
+    text = text[:position] + ATTACK + text[position:]
+    verdict = await Guard(_policy(), classifier, RecordedMetrics().metrics).judge([text], timeout_s=1)
+    assert verdict.outcome == "block"
+    assert max(map(len, classifier.asked[0])) <= 8_000
+
+
+@given(st.integers(0, 40_000))
+async def test_every_character_is_in_a_piece(length: int) -> None:
+    classifier = ScriptedClassifier()
+    text = "".join(chr(0x4E00 + i % 20_000) for i in range(length))
+    await Guard(_policy(), classifier, RecordedMetrics().metrics).judge([text], timeout_s=1)
+    rebuilt = ""
+    for piece in classifier.asked[0]:
+        rebuilt += piece if not rebuilt else piece[400:]
+    assert rebuilt == text
 
 
 @pytest.mark.parametrize(("on_error", "outcome"), [("deny", "unavailable"), ("allow", "allowed_unchecked")])

@@ -60,7 +60,7 @@ def test_defaults_are_those_of_the_design(load) -> None:
     assert config.triton.url is None
     assert (config.triton.timeout, config.limits.drain_timeout, config.limits.connect_timeout) == (10.0, 30.0, 5.0)
     assert config.limits.max_body_bytes == config.limits.max_response_bytes == 16 * 1024 * 1024
-    assert config.limits.max_guard_chars == 262_144
+    assert config.limits.max_guard_chars == 131_072
     assert (config.listeners[0].answer, config.listeners[0].parallel) == ("last", False)
     assert config.prompt_guards.input_guards.jailbreak is None
 
