@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
@@ -18,6 +16,7 @@ from router.errors import MethodNotAllowed, NotFound, OperatorError, PayloadTooL
 from router.handlers.reply import ByteStream, Reply
 from router.listeners import middleware
 from router.listeners.middleware import CLIENT_CLOSED_REQUEST, Handler
+from router.listeners.server import Server
 from router.listeners.stream_response import write_stream
 from router.telemetry.access_log import AccessLog
 from router.telemetry.metrics import Metrics
@@ -70,13 +69,7 @@ class HttpListener:
 
     async def start(self, *, reuse_port: bool = False) -> None:
         """Bind and accept. Raises ``OperatorError`` when the address cannot be had."""
-        server = web.Server(
-            self._serve,
-            request_factory=functools.partial(_make_request, self.options.max_body_bytes),
-            handler_cancellation=True,
-            access_log=None,
-            keepalive_timeout=self.options.keepalive_s,
-        )
+        server = Server(self._serve, max_body_bytes=self.options.max_body_bytes, keepalive_s=self.options.keepalive_s)
         runner = web.ServerRunner(server, shutdown_timeout=self.options.drain_timeout_s)
         await runner.setup()
         site = web.TCPSite(runner, self.options.address, self.options.port, reuse_port=reuse_port, backlog=1024)
@@ -147,12 +140,6 @@ class HttpListener:
             return await request.read()
         async with timeout(self.options.body_timeout_s):
             return await request.read()
-
-
-def _make_request(max_body_bytes: int, *args: Any) -> web.BaseRequest:
-    message, payload, protocol, writer, task = args
-    loop = asyncio.get_running_loop()
-    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=max_body_bytes)
 
 
 def _headers(reply: Reply, context: RequestContext) -> dict[str, str]:

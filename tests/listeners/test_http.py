@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import orjson
 import pytest
 
 from router.aio import timeout
@@ -127,6 +128,28 @@ async def test_a_compressed_body_is_bounded_by_what_it_unpacks_to() -> None:
     bomb = zlib.compress(b"x" * 1_000_000)
     async with _listening() as listener, _post(listener, bomb, headers={"content-encoding": "deflate"}) as response:
         assert response.status == 413
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-long: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n" + b"x-a: b\r\n" * 500 + b"\r\n",
+        b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+)
+async def test_bytes_that_are_not_http_get_an_error_in_our_shape(sent: bytes) -> None:
+    async with _listening() as listener:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(sent)
+        async with timeout(5):
+            answer = await reader.read()
+        writer.close()
+    assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
+    assert orjson.loads(answer.partition(b"\r\n\r\n")[2])["error"]["type"] == "invalid_request_error"
+    assert b"aiohttp" not in answer
 
 
 async def test_a_body_that_never_ends_is_408() -> None:
