@@ -183,7 +183,9 @@ def _paths(complete: Handler, meta: MetaHandler) -> Mapping[str, Mapping[str, Ha
 
 
 def _model_list(config: Config) -> list[tuple[str, bool]]:
-    models = [(entry.model, unavailable_reason(entry) is None) for entry in config.model_providers if not entry.is_wildcard]
+    models = [
+        (entry.model, unavailable_reason(entry) is None) for entry in config.model_providers if not entry.is_wildcard
+    ]
     return [*models, *((alias, True) for alias in config.model_aliases)]
 
 
