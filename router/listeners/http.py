@@ -17,7 +17,7 @@ from router.handlers.reply import ByteStream, Reply
 from router.listeners import middleware
 from router.listeners.middleware import CLIENT_CLOSED_REQUEST, Handler
 from router.listeners.server import Server
-from router.listeners.stream_response import write_stream
+from router.listeners.stream_response import write_stream, write_whole
 from router.telemetry.access_log import AccessLog
 from router.telemetry.metrics import Metrics
 
@@ -107,9 +107,7 @@ class HttpListener:
                 headers["Cache-Control"] = "no-cache"
                 response = await write_stream(request, reply, reply.body, headers, context)
             else:
-                response = web.Response(status=reply.status, body=reply.body, headers=headers)
-                await response.prepare(request)
-                await response.write_eof()
+                response = await write_whole(request, reply, reply.body, headers, context)
             status = reply.status
         finally:
             self._metrics.request_finished(context.listener, status)

@@ -1,4 +1,4 @@
-"""Writing a stream to the client with back-pressure, and ending it well when its source breaks."""
+"""Writing answers to clients that may be slow or gone: with back-pressure, in bounded time, and with a proper end."""
 
 from __future__ import annotations
 
@@ -14,14 +14,35 @@ from router.handlers.reply import ByteStream, Reply
 
 logger = logging.getLogger(__name__)
 
+_NEVER_BLOCKS_BYTES = 64 * 1024  # a write up to the transport's high-water mark returns at once
+_FAREWELL_S = 2.0
+
+
+async def write_whole(
+    request: web.BaseRequest, reply: Reply, body: bytes, headers: dict[str, str], context: RequestContext
+) -> web.StreamResponse:
+    """Send a whole answer; a client that does not take it within the listener's timeout is cut off."""
+    response = web.Response(status=reply.status, body=body, headers=headers)
+    await response.prepare(request)
+    if len(body) <= _NEVER_BLOCKS_BYTES:
+        await response.write_eof()
+        return response
+    try:
+        async with timeout(context.remaining_s()):
+            await response.write_eof()
+    except (asyncio.TimeoutError, TimeoutError):
+        _cut_off(request, context)
+    return response
+
 
 async def write_stream(
     request: web.BaseRequest, reply: Reply, body: ByteStream, headers: dict[str, str], context: RequestContext
 ) -> web.StreamResponse:
     """Send ``body`` chunk by chunk; every write waits for the client. Always closes ``body``.
 
-    After the first byte no status can change any more: a ``GatewayError`` becomes one error event in the client's
-    dialect, then the stream ends. A client that goes away cancels the caller, which closes the upstream.
+    After the first byte no status can change any more: a ``GatewayError``, the listener's timeout included, becomes one
+    error event in the client's dialect, then the stream ends. A client that goes away cancels the caller, which closes
+    the upstream.
     """
     response = web.StreamResponse(status=reply.status, headers=headers)
     try:
@@ -33,9 +54,7 @@ async def write_stream(
                 "stream broke off",
                 extra={"request_id": context.request_id, "code": exc.code, "cause": repr(exc.__cause__ or exc)},
             )
-            if reply.encode_stream_error is not None:
-                await response.write(reply.encode_stream_error(exc, context.request_id))
-        await response.write_eof()
+            await _say_farewell(request, response, reply, exc, context)
     finally:
         await body.aclose()
     return response
@@ -46,5 +65,25 @@ async def _copy(body: ByteStream, response: web.StreamResponse, timeout_s: float
         async with timeout(timeout_s):
             async for data in body:
                 await response.write(data)
+            await response.write_eof()
     except (asyncio.TimeoutError, TimeoutError) as exc:
         raise UpstreamTimeout("The answer was not finished within the listener's timeout.") from exc
+
+
+async def _say_farewell(
+    request: web.BaseRequest, response: web.StreamResponse, reply: Reply, error: GatewayError, context: RequestContext
+) -> None:
+    try:
+        async with timeout(_FAREWELL_S):
+            if reply.encode_stream_error is not None:
+                await response.write(reply.encode_stream_error(error, context.request_id))
+            await response.write_eof()
+            await request.writer.drain()  # small writes do not wait for a client that has stopped reading
+    except (asyncio.TimeoutError, TimeoutError):
+        _cut_off(request, context)
+
+
+def _cut_off(request: web.BaseRequest, context: RequestContext) -> None:
+    logger.info("client does not read, connection closed", extra={"request_id": context.request_id})
+    if request.transport is not None:
+        request.transport.abort()
