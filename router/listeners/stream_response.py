@@ -54,7 +54,10 @@ async def write_stream(
                 "stream broke off",
                 extra={"request_id": context.request_id, "code": exc.code, "cause": repr(exc.__cause__ or exc)},
             )
-            await _say_farewell(request, response, reply, exc, context)
+            if request.protocol.writing_paused:  # it was the client that kept us waiting; it will not read this either
+                _cut_off(request, context)
+            else:
+                await _say_farewell(request, response, reply, exc, context)
     finally:
         await body.aclose()
     return response
@@ -78,7 +81,6 @@ async def _say_farewell(
             if reply.encode_stream_error is not None:
                 await response.write(reply.encode_stream_error(error, context.request_id))
             await response.write_eof()
-            await request.writer.drain()  # small writes do not wait for a client that has stopped reading
     except (asyncio.TimeoutError, TimeoutError):
         _cut_off(request, context)
 
