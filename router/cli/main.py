@@ -35,6 +35,7 @@ COMMANDS = {
     "down": CommandEntry("router.cli.down", "down_command", "Stop a running instance."),
     "check": CommandEntry("router.cli.check", "check_command", "Check a configuration file."),
     "route": CommandEntry("router.cli.route", "route_command", "Show which agents a text would go to, and why."),
+    "eval": CommandEntry("router.cli.eval", "eval_command", "Test the routing of a configuration with your own cases."),
     "completion": CommandEntry("router.cli.completion", "completion_command", "Print a shell completion script."),
     "worker": CommandEntry("router.cli.worker", "worker_command", "Serve listeners for `trident up`.", hidden=True),
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,21 +13,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from router.cli.instances import InstanceDirectory
 from router.cli.loading import load_or_exit
 from router.cli.options import state_dir_option
-from router.cli.triton import triton_for
+from router.cli.triton import live_routers
 from router.config import LoadedConfig
 from router.context import RouteDecision, Turn
 from router.errors import OperatorError
-from router.runtime import build_routers
 from router.telemetry.logs import configure_logging
-from router.triton.client import TritonClient
 
 # Far more than a decision takes, on any machine: the orchestrator's own timeout is shorter.
 DECIDE_WITHIN_S = 30.0
-
-CONNECT_WITHIN_S = 5.0
 
 BAR_WIDTH = 20
 
@@ -115,15 +109,7 @@ async def decide(
     loaded: LoadedConfig, question: Question, state_dir: Path, console: Console
 ) -> tuple[str, RouteDecision]:
     """The listener that was asked, and its decision."""
-    async with AsyncExitStack() as stack:
-        url = question.triton_url or _running_triton(loaded, state_dir)
-        if url is None:
-            url = (await stack.enter_async_context(triton_for(loaded, state_dir, console))).url
-        client = TritonClient(url)
-        stack.push_async_callback(client.close)
-        # Connects, so that the latency shown is the decision's alone; without an answer the decision says so itself.
-        await client.server_ready(CONNECT_WITHIN_S)
-        routers = build_routers(loaded.config, client)
+    async with live_routers(loaded, question.triton_url, state_dir, console) as routers:
         name = choose_listener(tuple(routers), question.listener)
         return name, await routers[name].decide(question.conversation, timeout_s=DECIDE_WITHIN_S)
 
@@ -185,10 +171,3 @@ def _score(decision: RouteDecision, name: str) -> str:
 def _bar(score: float) -> str:
     filled = round(score * BAR_WIDTH)
     return "█" * filled + "░" * (BAR_WIDTH - filled)
-
-
-def _running_triton(loaded: LoadedConfig, state_dir: Path) -> str | None:
-    for instance in InstanceDirectory(state_dir).with_config(loaded.path):
-        if instance.triton is not None:
-            return instance.triton
-    return None

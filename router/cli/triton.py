@@ -6,14 +6,16 @@ import hashlib
 import logging
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 
+from router.cli.instances import InstanceDirectory
 from router.config import LoadedConfig
-from router.runtime import models_in_use
+from router.routing.router import AgentRouter
+from router.runtime import build_routers, models_in_use
 from router.triton.client import TritonClient
 from router.triton.repository import embedded_repositories
 from router.triton.server import EmbeddedTriton
@@ -61,6 +63,32 @@ async def triton_for(loaded: LoadedConfig, state_dir: Path, console: Console) ->
         yield RunningTriton(server.grpc_address, f"Triton {server.version} on this machine", logs)
     finally:
         await server.stop()
+
+
+@asynccontextmanager
+async def live_routers(
+    loaded: LoadedConfig, triton_url: str | None, state_dir: Path, console: Console
+) -> AsyncIterator[Mapping[str, AgentRouter]]:
+    """The routers of the configuration, connected to a Triton.
+
+    That is ``triton_url``, else the one of the running instance, else the one that `triton_for` finds or starts.
+    """
+    async with AsyncExitStack() as stack:
+        url = triton_url or _running_triton(loaded, state_dir)
+        if url is None:
+            url = (await stack.enter_async_context(triton_for(loaded, state_dir, console))).url
+        client = TritonClient(url)
+        stack.push_async_callback(client.close)
+        # Connects, so that the latency of a decision is its own; without an answer the decision says so itself.
+        await client.server_ready(ASK_WITHIN_S)
+        yield build_routers(loaded.config, client)
+
+
+def _running_triton(loaded: LoadedConfig, state_dir: Path) -> str | None:
+    for instance in InstanceDirectory(state_dir).with_config(loaded.path):
+        if instance.triton is not None:
+            return instance.triton
+    return None
 
 
 async def _external(url: str) -> RunningTriton:
