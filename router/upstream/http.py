@@ -1,29 +1,27 @@
 """The only HTTP client: sends a body to an endpoint and hands back status, headers and the answer's bytes.
 
 One ``HttpClient`` per runtime, so that connections are shared and reused. No redirects, no cookies, no proxies from the
-environment. Everything that aiohttp raises becomes an ``UpstreamError`` here.
+environment. It speaks HTTP/1.1 over its own connections (``pool``, ``connection``); whatever fails below becomes an
+``UpstreamError`` here, which names the endpoint and never its URL.
 """
 
 from __future__ import annotations
 
-import asyncio
-import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import TracebackType
 
-import aiohttp
 from yarl import URL
 
 from router.errors import UpstreamError, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
+from router.upstream.answer import BrokenOff, ConnectionFailure, MalformedAnswer
+from router.upstream.connection import Connection, TimedOut
+from router.upstream.content_coding import decoder_of
+from router.upstream.pool import CannotConnect, ConnectionPool, Origin
+from router.upstream.request import RequestHead
 
-_HEADERS = {
-    "Content-Type": "application/json",
-    "Accept": "text/event-stream, application/json",
-    "Accept-Encoding": "identity",
-}
-_READ_BYTES = 64 * 1024
-_LARGE_BODY_BYTES = 512 * 1024  # aiohttp writes larger ones piece by piece when they come as a file
+_DEFAULT_CONTENT_TYPE = "application/octet-stream"  # RFC 9110, section 8.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,147 +29,160 @@ class Endpoint:
     """Where an upstream listens and how long it may keep us waiting.
 
     ``name`` is what clients are told when it fails; the URL is not. ``timeout_s`` is the longest wait for the first
-    byte, and again between two reads.
+    byte, and again between two reads. ``headers`` go out with every request and win over all others; a ``Host`` among
+    them replaces that of the URL. Raises ``ValueError`` for a URL or header that no request could carry.
     """
 
     name: str
     url: URL
     timeout_s: float
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    origin: Origin = field(init=False, repr=False, compare=False)
+    request_head: RequestHead = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "request_head", RequestHead(self.url, self.headers))
+        object.__setattr__(self, "origin", Origin(self.url.scheme, self.url.raw_host or "", self.url.port or 0))
 
 
 class UpstreamResponse:
     """An answer whose head has arrived. Valid inside the ``HttpClient.post`` block that gave it."""
 
-    __slots__ = ("_endpoint", "_response", "content_type", "status")
+    __slots__ = ("_connection", "_decoder", "_endpoint", "_headers", "content_type", "status")
 
-    def __init__(self, endpoint: Endpoint, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, endpoint: Endpoint, connection: Connection) -> None:
         self._endpoint = endpoint
-        self._response = response
-        self.status = response.status
-        self.content_type = response.content_type
+        self._connection: Connection | None = connection
+        self._headers = connection.answer.headers
+        self._decoder = decoder_of(self._headers)
+        self.status = connection.answer.status
+        self.content_type = _media_type(self._headers.get(b"content-type"))
 
     def header(self, name: str) -> str | None:
-        """One header of the answer, or ``None``."""
-        return self._response.headers.get(name)
+        """One header of the answer, or ``None``; of a repeated one all values, separated by commas."""
+        value = self._headers.get(name.lower().encode("latin-1"))
+        return None if value is None else value.decode("utf-8", "surrogateescape")
 
     async def read(self, max_bytes: int) -> bytes:
         """The whole body. Raises ``UpstreamProtocolError`` when it is longer than ``max_bytes``."""
-        length = self._response.content_length
-        if length is not None and length <= max_bytes and "Content-Encoding" not in self._response.headers:
-            with _mapped(self._endpoint):
-                return await self._response.read()
         parts: list[bytes] = []
         size = 0
-        async for part in self.iter_bytes():
-            size += len(part)
-            if size > max_bytes:
-                raise UpstreamProtocolError(f"'{self._endpoint.name}' sent an answer of more than {max_bytes} bytes.")
-            parts.append(part)
-        return b"".join(parts)
+        async with aclosing(self.iter_bytes()) as pieces:
+            async for piece in pieces:
+                size += len(piece)
+                if size > max_bytes:
+                    name = self._endpoint.name
+                    raise UpstreamProtocolError(f"'{name}' sent an answer of more than {max_bytes} bytes.")
+                parts.append(piece)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def iter_bytes(self) -> AsyncIterator[bytes]:
+    async def iter_bytes(self) -> AsyncGenerator[bytes, None]:
         """The body as it arrives. Raises ``UpstreamError`` when it breaks off or stalls for ``timeout_s``."""
-        content = self._response.content
-        with _mapped(self._endpoint):
-            while data := await content.readany():
-                yield data
+        decoder = self._decoder
+        try:
+            while data := await self._borrowed().read():
+                if decoder is None:
+                    yield data
+                    continue
+                for piece in decoder.decode(data):
+                    yield piece
+            if decoder is not None:
+                decoder.finish()
+        except ConnectionFailure as exc:
+            raise _as_upstream_error(self._endpoint.name, exc) from exc
+
+    def detach(self) -> None:
+        """Let go of the connection, which may serve another request from now on."""
+        self._connection = None
+
+    def _borrowed(self) -> Connection:
+        if self._connection is None:
+            raise RuntimeError("An answer can only be read inside the block that gave it.")
+        return self._connection
 
 
 class Exchange:
     """One request and its answer, as a context manager; made by ``HttpClient.post``."""
 
-    __slots__ = ("_endpoint", "_response", "_send")
+    __slots__ = ("_body", "_connection", "_endpoint", "_head", "_pool", "_response")
 
-    def __init__(self, endpoint: Endpoint, send: Callable[[], Awaitable[aiohttp.ClientResponse]]) -> None:
+    def __init__(self, pool: ConnectionPool, endpoint: Endpoint, head: bytes, body: bytes) -> None:
+        self._pool = pool
         self._endpoint = endpoint
-        self._send = send
+        self._head = head
+        self._body = body
 
     async def __aenter__(self) -> UpstreamResponse:
-        with _mapped(self._endpoint):
-            self._response = await self._send()
-        return UpstreamResponse(self._endpoint, self._response)
+        try:
+            self._connection = await self._answered()
+            try:
+                self._response = UpstreamResponse(self._endpoint, self._connection)
+            except MalformedAnswer:
+                self._connection.abort()
+                raise
+        except ConnectionFailure as exc:
+            raise _as_upstream_error(self._endpoint.name, exc) from exc
+        return self._response
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._response.__aexit__(kind, exc, traceback)
+        self._response.detach()
+        self._pool.give_back(self._endpoint.origin, self._connection)
+
+    async def _answered(self) -> Connection:
+        """A connection on which the head of the answer has arrived."""
+        kept = self._pool.take(self._endpoint.origin)
+        if kept is not None:
+            try:
+                return await self._ask(kept)
+            except BrokenOff:
+                # RFC 9112, section 9.3.1: the upstream may close an idle connection just as the request leaves.
+                if not kept.answer.untouched:
+                    raise
+        return await self._ask(await self._pool.connect(self._endpoint.origin))
+
+    async def _ask(self, connection: Connection) -> Connection:
+        try:
+            connection.send(self._head, self._body, self._endpoint.timeout_s)
+            await connection.head()
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
 
 
 class HttpClient:
     """A pool of connections to upstreams. Close it with ``close``; requests still running are cut off."""
 
     def __init__(self, *, connect_timeout_s: float) -> None:
-        self._connect_timeout_s = connect_timeout_s
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
-            skip_auto_headers=("User-Agent", "Accept"),
-            max_line_size=16 * 1024,
-            max_field_size=16 * 1024,
-            read_bufsize=_READ_BYTES,
-        )
-        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self._pool = ConnectionPool(connect_timeout_s=connect_timeout_s)
 
     def post(self, endpoint: Endpoint, body: bytes, headers: Mapping[str, str]) -> Exchange:
         """Send ``body``: ``async with`` waits for the answer's head, at most ``endpoint.timeout_s``.
 
+        ``headers`` go out beside those of the endpoint; one that would break out of its line raises ``InvalidRequest``.
         Leaving the block before the body is finished closes the connection, so the upstream sees that nobody listens
-        any more.
+        any more. A request that found its kept connection closed, before any byte of an answer, is sent once again.
         """
-        return Exchange(endpoint, lambda: self._send(endpoint, body, headers))
-
-    async def _send(self, endpoint: Endpoint, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
-        return await self._session.post(
-            endpoint.url,
-            data=body if len(body) <= _LARGE_BODY_BYTES else io.BytesIO(body),
-            headers={**_HEADERS, **headers, **endpoint.headers},
-            allow_redirects=False,
-            timeout=self._timeout(endpoint.timeout_s),
-        )
+        return Exchange(self._pool, endpoint, endpoint.request_head.encode(headers, len(body)), body)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._session.close()
-
-    def _timeout(self, read_s: float) -> aiohttp.ClientTimeout:
-        known = self._timeouts.get(read_s)
-        if known is None:
-            known = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s, sock_read=read_s)
-            self._timeouts[read_s] = known
-        return known
+        await self._pool.close()
 
 
-class _mapped:  # noqa: N801  a context manager used like a keyword
-    """Turns what aiohttp raises into an ``UpstreamError`` that names the endpoint, and nothing else about it."""
-
-    __slots__ = ("_endpoint",)
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if exc is not None:
-            error = _as_upstream_error(self._endpoint.name, exc)
-            if error is not None:
-                raise error from exc
+def _media_type(value: bytes | None) -> str:
+    if value is None:
+        return _DEFAULT_CONTENT_TYPE
+    return value.decode("latin-1").partition(";")[0].partition(",")[0].strip().lower()
 
 
-def _as_upstream_error(name: str, exc: BaseException) -> UpstreamError | None:
-    if isinstance(exc, aiohttp.ServerConnectionError) and isinstance(exc, asyncio.TimeoutError):
+def _as_upstream_error(name: str, failure: ConnectionFailure) -> UpstreamError:
+    if isinstance(failure, TimedOut):
         return UpstreamTimeout(f"'{name}' did not answer in time.")
-    if isinstance(exc, (asyncio.TimeoutError, TimeoutError)):
-        return UpstreamTimeout(f"'{name}' did not answer in time.")
-    if isinstance(exc, aiohttp.ClientConnectorError):
+    if isinstance(failure, CannotConnect):
         return UpstreamUnreachable(f"'{name}' cannot be reached.")
-    if isinstance(exc, (aiohttp.ClientPayloadError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)):
+    if isinstance(failure, BrokenOff):
         return UpstreamUnreachable(f"The connection to '{name}' broke.")
-    if isinstance(exc, aiohttp.ClientError):
-        return UpstreamProtocolError(f"'{name}' sent something that is not an HTTP answer.")
-    return None
+    return UpstreamProtocolError(f"'{name}' sent something that is not an HTTP answer.")
