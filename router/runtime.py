@@ -214,10 +214,19 @@ def _unavailable(provider: ModelProvider) -> str | None:
 def _provider_endpoint(provider: ModelProvider) -> Endpoint:
     headers = dict(provider.headers)
     if provider.access_key is not None:
-        headers["Authorization"] = f"Bearer {provider.access_key.get_secret_value()}"
+        # Keys that come out of files often end in a line break.
+        headers["Authorization"] = f"Bearer {provider.access_key.get_secret_value().strip()}"
     if provider.http_host is not None:
         headers["Host"] = provider.http_host
-    return Endpoint(provider.name, URL(f"{provider.base_url}/chat/completions"), _PROVIDER_TIMEOUT_S, headers)
+    url = URL(f"{provider.base_url}/chat/completions")
+    try:
+        return Endpoint(provider.name, url, _PROVIDER_TIMEOUT_S, headers)
+    except ValueError as exc:
+        raise OperatorError(
+            f"Provider '{provider.name}' cannot be called: its access_key or a header has characters that no request "
+            "can carry.",
+            fix="Look for line breaks and control characters in their values.",
+        ) from exc
 
 
 def _readiness(triton: TritonClient, models: Sequence[str]) -> Callable[[], Awaitable[Sequence[str]]]:

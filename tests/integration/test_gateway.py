@@ -314,6 +314,23 @@ async def test_health_is_alive_and_ready_is_the_models(gateway: Gateway) -> None
     assert "/v1/chat/completions" in answer["error"]["message"]
 
 
+@pytest.mark.parametrize(("key", "problem"), [("good\n", None), ("two\nlines", "'openai/gpt-4o' cannot be called")])
+async def test_a_key_that_no_header_can_carry_says_so(tmp_path: Path, key: str, problem: str | None) -> None:
+    file = tmp_path / "config.yaml"
+    models = "model_providers: [{model: openai/gpt-4o, access_key: $KEY}]"
+    file.write_text(f"version: v0.4.0\nlisteners: [{{type: model, name: m, port: {_free_port()}}}]\n{models}\n")
+    config = load_config(file, {"KEY": key}).config
+    metrics = RecordedMetrics().metrics
+    runtime = Runtime(config, triton_url="127.0.0.1:1", metrics=metrics, access_log=LoggedAccess())
+    if problem is None:
+        await runtime.start()
+        await runtime.close()
+    else:
+        with pytest.raises(OperatorError, match=problem) as caught:
+            await runtime.start()
+        assert "lines" not in caught.value.message
+
+
 async def test_a_configuration_without_anything_to_serve_says_so(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("version: v0.4.0\nlisteners:\n  - {type: prompt, name: p, port: 1}\n")
