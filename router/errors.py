@@ -100,8 +100,17 @@ class UpstreamProtocolError(UpstreamError):
 class UpstreamStatus(UpstreamError):
     """The upstream answered with an error status, which is passed on."""
 
-    def __init__(self, message: str, *, status: int, code: str, type_: str, retry_after_s: float | None = None) -> None:
-        super().__init__(message, retry_after_s=retry_after_s)
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str,
+        type_: str,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, param=param, retry_after_s=retry_after_s)
         self.status = status
         self.code = code
         self.type = type_

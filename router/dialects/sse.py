@@ -33,12 +33,13 @@ class EventSplitter:
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; give back those that complete events (perhaps none), unchanged."""
+        searched = max(0, len(self._rest) - 3)  # an end is at most four bytes, so one may have begun before ``data``
         buffer = self._rest + data if self._rest else data
         if buffer.endswith(b"\n\n"):  # what every server sends: one or more whole events
             self._rest = b""
             return buffer
         end = 0
-        for match in _EVENT_END.finditer(buffer):
+        for match in _EVENT_END.finditer(buffer, searched):
             end = match.end()
         self._rest = buffer[end:]
         if len(self._rest) > self._max_event_bytes:

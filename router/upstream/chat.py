@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from http import HTTPStatus
 
 import orjson
@@ -14,7 +15,7 @@ from router.dialects import openai_chat
 from router.dialects.openai_chat import ChatRequest, JsonObject
 from router.dialects.openai_chat_stream import CompletionAssembler, stream_from_completion
 from router.dialects.sse import EventSplitter
-from router.errors import UpstreamProtocolError, UpstreamStatus
+from router.errors import UpstreamError, UpstreamProtocolError, UpstreamStatus
 from router.upstream.http import Endpoint, HttpClient, UpstreamResponse
 
 _EVENT_STREAM = "text/event-stream"
@@ -73,10 +74,11 @@ class ChatUpstream:
                 return
             splitter = EventSplitter(self._max_response_bytes)
             finished = False
-            async for data in response.iter_bytes():
-                if events := splitter.feed(data):
-                    finished = finished or _FINISHED.search(events) is not None
-                    yield events
+            async with aclosing(response.iter_bytes()) as pieces:
+                async for data in pieces:
+                    if events := splitter.feed(data):
+                        finished = finished or _FINISHED.search(events) is not None
+                        yield events
             if rest := splitter.finish():
                 finished = finished or _FINISHED.search(rest) is not None
                 yield rest
@@ -87,13 +89,13 @@ class ChatUpstream:
         splitter = EventSplitter(self._max_response_bytes)
         assembler = CompletionAssembler(self.name)
         size = 0
-        async for data in response.iter_bytes():
-            size += len(data)
-            if size > self._max_response_bytes:
-                raise UpstreamProtocolError(
-                    f"'{self.name}' sent an answer of more than {self._max_response_bytes} bytes."
-                )
-            assembler.feed(splitter.feed(data))
+        async with aclosing(response.iter_bytes()) as pieces:
+            async for data in pieces:
+                size += len(data)
+                if size > self._max_response_bytes:
+                    limit = self._max_response_bytes
+                    raise UpstreamProtocolError(f"'{self.name}' sent an answer of more than {limit} bytes.")
+                assembler.feed(splitter.feed(data))
         assembler.feed(splitter.finish())
         if assembler.error is not None:
             raise UpstreamProtocolError(f"'{self.name}' failed in the middle of its answer.")
@@ -104,7 +106,11 @@ class ChatUpstream:
             return
         if response.status < HTTPStatus.BAD_REQUEST:
             raise UpstreamProtocolError(f"'{self.name}' answered with status {response.status}, which is no answer.")
-        raise _status_error(self.name, response.status, await response.read(_MAX_ERROR_BYTES), response)
+        try:
+            body = await response.read(_MAX_ERROR_BYTES)
+        except UpstreamError:
+            body = b""  # the status is known, and says more than what went wrong with its explanation
+        raise _status_error(self.name, response.status, body, response)
 
 
 def _status_error(name: str, status: int, body: bytes, response: UpstreamResponse) -> UpstreamStatus:
@@ -118,6 +124,7 @@ def _status_error(name: str, status: int, body: bytes, response: UpstreamRespons
             error.get("type")
             or ("invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "upstream_error")
         ),
+        param=None if error.get("param") is None else str(error["param"]),
         retry_after_s=_retry_after(response.header("Retry-After")),
     )
 

@@ -25,6 +25,7 @@ from router.upstream.chat import ChatUpstream, agent_url
 from router.upstream.http import Endpoint, HttpClient
 from tests.fakes import agents
 from tests.fakes.agents import DEFAULT_TEXT, FakeAgent
+from tests.fakes.http_exchange import Exchange, head
 
 LIMIT = 100_000
 
@@ -144,6 +145,17 @@ async def test_an_error_status_is_passed_on_with_its_body(status: int) -> None:
     error = caught.value
     assert (error.status, error.code, error.type, error.retry_after_s) == (status, "city", "agent_failure", 7.0)
     assert error.retryable == (status in {429, 500, 503})
+
+
+async def test_an_error_status_survives_a_body_that_cannot_be_read() -> None:
+    async def behave(exchange: Exchange) -> None:
+        await exchange.send(head(503, {"content-type": "text/html", "content-length": "9000000"}) + b"x" * 200_000)
+        exchange.reset()
+
+    async with FakeAgent(behaviour=behave) as agent, _upstream(agent) as upstream:
+        with pytest.raises(UpstreamStatus, match="'weather' answered with status 503") as caught:
+            await upstream.complete(_request(), _context())
+    assert caught.value.status == 503
 
 
 BROKEN = [
