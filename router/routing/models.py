@@ -70,8 +70,11 @@ class ModelRouter:
         if exact:  # several may serve it: one that can be asked goes first
             entry = next((entry for entry in exact if entry.unavailable is None), exact[0])
             return ModelChoice(entry, entry.model)
+        wildcards = [entry for entry in self._entries if entry.model == "*"]
         provider, slash, model = name.partition("/")
-        for entry in self._entries:
-            if entry.model == "*" and slash and provider == entry.provider:
+        for entry in wildcards:
+            if slash and provider == entry.provider:
                 return ModelChoice(entry, model)
+        if not slash and len(wildcards) == 1:  # a bare name can only mean a model of this provider
+            return ModelChoice(wildcards[0], name)
         return None

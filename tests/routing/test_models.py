@@ -26,6 +26,7 @@ ROUTER = ModelRouter(ENTRIES, {"fast": "small", "small": "groq/llama", "smart": 
         ("fast", "groq/*", "llama"),
         ("groq/a/b", "groq/*", "a/b"),
         ("claude", "mirror/claude", "claude"),
+        ("llama-9", "groq/*", "llama-9"),
     ],
 )
 def test_a_name_finds_its_provider(requested: str | None, entry: str, model: str) -> None:
@@ -34,9 +35,14 @@ def test_a_name_finds_its_provider(requested: str | None, entry: str, model: str
 
 
 def test_an_unknown_model_is_told_what_is_known() -> None:
-    with pytest.raises(ModelNotFound, match=r"Unknown model 'nope'.*fast.*openai/gpt-4o") as caught:
-        ROUTER.choose("nope")
+    with pytest.raises(ModelNotFound, match=r"Unknown model 'nope/x'.*fast.*openai/gpt-4o") as caught:
+        ROUTER.choose("nope/x")
     assert caught.value.param == "model"
+
+
+def test_a_bare_name_does_not_choose_between_wildcards() -> None:
+    with pytest.raises(ModelNotFound):
+        ModelRouter([*ENTRIES, ProviderModel("xai/*", "xai", "*")], {}).choose("llama-9")
 
 
 def test_no_default_is_said() -> None:
