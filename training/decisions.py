@@ -2,62 +2,71 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
+from embed import ServedOrchestrator
 from numpy.typing import NDArray
 from roster_examples import Example, RosterExamples
-from serving import roster_features
+from serving import matching, roster_features
 
 Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Row:
-    """The features of one conversation, before the head has seen them."""
+    """The logits of one conversation, before they are calibrated, and what each clause says."""
 
     roster: str
     example: Example
-    features: Vectors
+    logits: Vectors
     clause: Vectors
 
 
-def compute_rows(rosters: Iterable[RosterExamples], encode: Callable[[Sequence[str]], Vectors]) -> list[Row]:
+def compute_rows(rosters: Iterable[RosterExamples], model: ServedOrchestrator) -> list[Row]:
     rows = []
     for roster in rosters:
-        agents = [_vectors(roster_features.describe(*pair), encode) for pair in roster.agents]
+        described = [roster_features.describe(*pair) for pair in roster.agents]
+        agents = [matching.agent_of(texts, model.encode(texts.texts)) for texts in described]
         for example in roster.examples:
-            features, clause = roster_features.agent_features(example.question, encode(example.question.texts), agents)
-            rows.append(Row(roster.id, example, features, clause))
+            encoded = model.encode(example.question.texts)
+            logits, clause = model.matching.logits(example.question, encoded, agents)
+            rows.append(Row(roster.id, example, logits, clause))
+        model.forget()
     return rows
 
 
-def _vectors(agent: Any, encode: Callable[[Sequence[str]], Vectors]) -> Any:
-    whole = encode([agent.whole])[0]
-    phrases = np.stack([whole, *encode(list(agent.phrases))])
-    return roster_features.AgentVectors(whole, phrases, encode(list(agent.exclusions)))
+def probabilities(rows: Iterable[Row], slope: float, offset: float) -> list[Vectors]:
+    return [1.0 / (1.0 + np.exp(-(slope * row.logits + offset))) for row in rows]
 
 
-def measure(rows: Sequence[Row], scores: Sequence[Vectors], threshold: float) -> dict[str, float]:
-    """The table of the model card; every value is a rate, except ``ece`` and ``conversations``."""
-    found: dict[str, list[float]] = defaultdict(list)
+def hits(rows: Sequence[Row], scores: Sequence[Vectors], threshold: float) -> dict[str, list[tuple[str, bool]]]:
+    """For each measure of the model card, the roster and the outcome of every decision that it is taken over."""
+    found: dict[str, list[tuple[str, bool]]] = defaultdict(list)
     for row, score in zip(rows, scores, strict=True):
         needed = set(row.example.needed)
         exact = set(np.flatnonzero(score >= threshold).tolist()) == needed
         ordered = exact and (not row.example.ordered or _in_order(row, score))
-        for name, value in (("exact", exact), ("exact_ordered", ordered), (f"exact_{row.example.kind}", exact)):
-            found[name].append(value)
+        outcomes = {"exact": exact, "exact_ordered": ordered, f"exact_{row.example.kind}": exact}
         if len(needed) == 1:
-            found["one_agent_top1"].append(int(score.argmax()) in needed)
-            found["one_agent_exact"].append(exact)
+            outcomes |= {"one_agent_top1": int(score.argmax()) in needed, "one_agent_exact": exact}
         if not needed:
-            found["nobody"].append(exact)
+            outcomes["nobody"] = exact
         if row.example.ordered:
-            found["order"].append(_in_order(row, score))
-    table = {name: float(np.mean(values)) for name, values in sorted(found.items())}
+            outcomes["order"] = _in_order(row, score)
+        for name, outcome in outcomes.items():
+            found[name].append((row.roster, outcome))
+    return found
+
+
+def measure(rows: Sequence[Row], scores: Sequence[Vectors], threshold: float) -> dict[str, float]:
+    """The rates of :func:`hits`, the expected calibration error and the number of conversations."""
+    found = hits(rows, scores, threshold)
+    table = {name: float(np.mean([hit for _, hit in outcomes])) for name, outcomes in sorted(found.items())}
     return {"conversations": len(rows), **table, "ece": calibration_error(rows, scores)}
 
 
@@ -80,16 +89,18 @@ def calibration_error(rows: Sequence[Row], scores: Sequence[Vectors], bins: int 
 
 
 def _wanted(row: Row) -> Vectors:
-    wanted = np.zeros(len(row.features), dtype=np.float32)
+    wanted = np.zeros(len(row.logits), dtype=np.float32)
     wanted[list(row.example.needed)] = 1.0
     return wanted
 
 
-def interval(rows: Sequence[Row], hits: Sequence[bool], *, seed: int = 0, draws: int = 1000) -> tuple[float, float]:
+def interval(
+    rosters: Sequence[str], outcomes: Sequence[bool], *, seed: int = 0, draws: int = 1000
+) -> tuple[float, float]:
     """95 % bootstrap interval of a rate, drawn by roster: conversations of one roster are alike."""
     by_roster: dict[str, list[bool]] = defaultdict(list)
-    for row, hit in zip(rows, hits, strict=True):
-        by_roster[row.roster].append(hit)
+    for roster, outcome in zip(rosters, outcomes, strict=True):
+        by_roster[roster].append(outcome)
     groups = list(by_roster.values())
     rng = np.random.default_rng(seed)
     means = []
@@ -98,3 +109,12 @@ def interval(rows: Sequence[Row], hits: Sequence[bool], *, seed: int = 0, draws:
         means.append(sum(map(sum, drawn)) / sum(map(len, drawn)))
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
+
+
+def read_threshold(version: Path) -> float:
+    """The threshold that ``config.pbtxt`` gives the model of this version folder."""
+    text = (version.parent / "config.pbtxt").read_text(encoding="utf-8")
+    match = re.search(r'key: "threshold" value { string_value: "([0-9.]+)"', text)
+    if match is None:
+        raise ValueError(f"{version.parent}/config.pbtxt has no threshold")
+    return float(match[1])

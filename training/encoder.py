@@ -37,7 +37,7 @@ class Layer(nn.Module):
         batch, length, width = states.shape
         qkv = self.qkv(states).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         weights = qkv[0] @ qkv[1].transpose(-1, -2) / math.sqrt(width // self.heads) + mask
-        mixed = (self.dropout(weights.softmax(-1)) @ qkv[2]).transpose(1, 2).reshape(batch, length, width)
+        mixed = (weights.softmax(-1) @ qkv[2]).transpose(1, 2).reshape(batch, length, width)
         states = self.attention_norm(states + self.dropout(self.out(mixed)))
         return self.output_norm(states + self.dropout(self.down(functional.gelu(self.up(states)))))
 

@@ -1,86 +1,123 @@
-"""The trainable orchestrator: the encoder and the head, joined by the same features that are served, in PyTorch."""
+"""The trainable orchestrator: encoder and scorer, joined by the same texts and features that are served, in PyTorch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from encoder import Encoder
 from roster_examples import Slice
+from scorer import Scorer, TokenProjection
 from serving import roster_features
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-WIDTH = len(roster_features.FEATURES)
-MAX_TOKENS = 160
+MAX_TOKENS = roster_features.MAX_TOKENS
 CHUNK_TOKENS = 3072
 
 
-class Matcher(nn.Module):
-    """``forward(slice)`` gives one row of agent logits per conversation of the slice."""
+@dataclass(frozen=True)
+class Encoded:
+    """Distinct texts: unit vectors ``[n, 384]``, and the token states of all of them one after another."""
 
-    def __init__(self, encoder: Encoder, tokenizer: Tokenizer, *, hidden: int = 32) -> None:
+    vectors: Tensor
+    tokens: Tensor
+    spans: Sequence[tuple[int, int]]
+    at: dict[str, int]
+
+    def rows(self, texts: Sequence[str]) -> Tensor:
+        return self.vectors[[self.at[text] for text in texts]]
+
+    def places(self, texts: Sequence[str]) -> list[int]:
+        """Where the tokens of ``texts`` are."""
+        return [place for text in texts for place in range(*self.spans[self.at[text]])]
+
+
+class Matcher(nn.Module):
+    """``forward(slices)`` gives one row of agent logits per conversation of the slices."""
+
+    def __init__(self, encoder: Encoder, tokenizer: Tokenizer) -> None:
         super().__init__()
         self.encoder = encoder
-        self.register_buffer("mean", torch.zeros(WIDTH))
-        self.register_buffer("std", torch.ones(WIDTH))
-        self.head = nn.Sequential(nn.Linear(WIDTH, hidden), nn.ReLU(), nn.Dropout(0.1), nn.Linear(hidden, 1))
+        self.tokens = TokenProjection()
+        self.scorer = Scorer(len(roster_features.FEATURES))
         self._tokenizer = tokenizer
         self._tokenizer.enable_truncation(MAX_TOKENS, direction="left")
 
-    def freeze_embeddings(self) -> None:
-        """The word table has half of the weights and sees few of its words in this corpus: it stays as published."""
-        for parameter in (self.encoder.words.weight, self.encoder.positions.weight, self.encoder.segment):
-            parameter.requires_grad_(False)
+    def freeze_lower(self, layers: int) -> None:
+        """The word table and the lowest layers stay as they are.
+
+        The table has half of the weights and sees few of its words in this corpus; a step without the lowest layers'
+        gradients takes less time.
+        """
+        for module in (self.encoder.words, self.encoder.positions, self.encoder.norm, *self.encoder.layers[:layers]):
+            module.requires_grad_(False)
+        self.encoder.segment.requires_grad_(False)
 
     def forward(self, parts: Sequence[Slice]) -> list[Tensor]:
         agents = [[roster_features.describe(*pair) for pair in part.agents] for part in parts]
         groups = [agent.texts for roster in agents for agent in roster]
         groups += [example.question.texts for part in parts for example in part.examples]
-        distinct = list(dict.fromkeys(text for group in groups for text in group))
-        vectors = self.encode(distinct)
-        at = {text: row for row, text in enumerate(distinct)}
-        logits = []
+        encoded = self.encode(list(dict.fromkeys(text for group in groups for text in group)))
+        keys, values = self.tokens(encoded.tokens)
+        logits: list[Tensor] = []
         for part, roster in zip(parts, agents, strict=True):
-            rows = [_agent_rows(agent, vectors, at) for agent in roster]
-            for example in part.examples:
-                asked = vectors[[at[text] for text in example.question.texts]]
-                features = agent_features(example.question, asked, rows)
-                logits.append(self.head((features - self.mean) / self.std)[:, 0])
+            described = [
+                (encoded.rows([one.whole])[0], encoded.rows([one.whole, *one.phrases]), encoded.rows(one.exclusions))
+                for one in roster
+            ]
+            questions = [example.question for example in part.examples]
+            features = torch.stack([agent_features(one, encoded.rows(one.texts), described) for one in questions])
+            asked, kind = padded([encoded.places(one.token_texts) for one in questions])
+            for row, one in enumerate(questions):
+                kind[row, len(encoded.places([one.newest])) :] *= 2
+            listed, mask = padded([encoded.places([one.whole]) for one in roster])
+            logits += self.scorer(
+                features, keys[asked], values[asked], kind, keys[listed], values[listed], mask.float()
+            )
         return logits
 
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """Unit vectors ``[n, 384]``, in chunks of similar length."""
-        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
-        order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
-        blocks, start = [], 0
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Every text once, in chunks of similar length."""
+        ids = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
+        pooled, flat, start = [], [], 0
         while start < len(order):
             end = start + 1
-            while end < len(order) and (end - start + 1) * len(tokens[order[end]]) <= CHUNK_TOKENS:
+            while end < len(order) and (end - start + 1) * len(ids[order[end]]) <= CHUNK_TOKENS:
                 end += 1
-            blocks.append(self._encode_chunk([tokens[row] for row in order[start:end]]))
+            vectors, tokens = self._encode_chunk([ids[row] for row in order[start:end]])
+            pooled.append(vectors)
+            flat.append(tokens)
             start = end
+        spans, position = [(0, 0)] * len(ids), 0
+        for row in order:
+            spans[row] = (position, position + len(ids[row]))
+            position += len(ids[row])
         place = torch.empty(len(order), dtype=torch.long)
         place[torch.tensor(order)] = torch.arange(len(order))
-        return torch.cat(blocks)[place]
+        at = {text: row for row, text in enumerate(texts)}
+        return Encoded(torch.cat(pooled)[place], torch.cat(flat), spans, at)
 
-    def _encode_chunk(self, tokens: list[list[int]]) -> Tensor:
-        ids = torch.zeros(len(tokens), len(tokens[-1]), dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for row, line in enumerate(tokens):
-            ids[row, : len(line)] = torch.tensor(line)
-            mask[row, : len(line)] = 1
+    def _encode_chunk(self, rows: list[list[int]]) -> tuple[Tensor, Tensor]:
+        ids, mask = padded(rows)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.training):
             states = self.encoder(ids, mask)
-        return Encoder.pool(states.float(), mask)
+        states = states.float()
+        return Encoder.pool(states, mask), states[mask.bool()]
 
 
-def _agent_rows(agent: Any, vectors: Tensor, at: dict[str, int]) -> tuple[Tensor, Tensor, Tensor]:
-    whole = vectors[at[agent.whole]]
-    phrases = vectors[[at[agent.whole], *(at[text] for text in agent.phrases)]]
-    return whole, phrases, vectors[[at[text] for text in agent.exclusions]]
+def padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Rows of numbers as one tensor, and its mask."""
+    numbers = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+    mask = torch.zeros_like(numbers)
+    for place, row in enumerate(rows):
+        numbers[place, : len(row)] = torch.tensor(row)
+        mask[place, : len(row)] = 1
+    return numbers, mask
 
 
 def agent_features(question: Any, asked: Tensor, agents: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,11 @@ from torch import nn
 OPSET = 17
 
 
-def export_int8(module: nn.Module, target: Path, *, output: str) -> None:
-    """Write ``module(ids, mask) -> [B, n]`` to ``target``; inputs ``input_ids`` and ``attention_mask`` int64 [B, T]."""
+def export_int8(module: nn.Module, target: Path, *, outputs: Mapping[str, Mapping[int, str]]) -> None:
+    """Write ``module(ids, mask)`` to ``target``; inputs ``input_ids`` and ``attention_mask`` int64 [B, T].
+
+    ``outputs`` names the outputs and their axes that vary.
+    """
     module.eval()
     ids = torch.randint(5, 1000, (2, 9))
     with tempfile.TemporaryDirectory() as folder:
@@ -24,11 +28,11 @@ def export_int8(module: nn.Module, target: Path, *, output: str) -> None:
         axes = {
             "input_ids": {0: "batch", 1: "tokens"},
             "attention_mask": {0: "batch", 1: "tokens"},
-            output: {0: "batch"},
+            **{name: dict(varying) for name, varying in outputs.items()},
         }
         torch.onnx.export(
             module, (ids, torch.ones_like(ids)), str(plain), input_names=["input_ids", "attention_mask"],
-            output_names=[output], dynamic_axes=axes, opset_version=OPSET, dynamo=False,
+            output_names=list(outputs), dynamic_axes=axes, opset_version=OPSET, dynamo=False,
         )  # fmt: skip
         quantize_dynamic(
             str(plain), str(quantised), op_types_to_quantize=["MatMul"], per_channel=True, reduce_range=False,

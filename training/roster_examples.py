@@ -75,9 +75,15 @@ class Slice:
 
 
 def sample_slice(roster: RosterExamples, size: int, rng: random.Random) -> Slice:
-    """``size`` conversations of a roster, sometimes with meaningless names or fewer unneeded agents."""
-    examples = rng.sample(roster.examples, min(size, len(roster.examples)))
-    agents = list(roster.agents)
+    """``size`` conversations of a roster, varied in what does not change who is needed.
+
+    Agents without meaningful names, fewer unneeded agents, sentences of a description in another order; requests in
+    lower case and without punctuation; two one-agent requests joined to one.
+    """
+    examples = [
+        _varied(example, roster, rng) for example in rng.sample(roster.examples, min(size, len(roster.examples)))
+    ]
+    agents = [(name, _shuffled(text, rng)) for name, text in roster.agents]
     if rng.random() < 0.15:
         pattern = rng.choice(["agent_{}", "a{}", "node-{}", "Agent {}", "svc{}"])
         agents = [(pattern.format(place + 1), text) for place, (_, text) in enumerate(agents)]
@@ -92,6 +98,36 @@ def sample_slice(roster: RosterExamples, size: int, rng: random.Random) -> Slice
         for example in examples
     )
     return Slice(tuple(agents[place] for place in kept), moved)
+
+
+def _shuffled(description: str, rng: random.Random) -> str:
+    sentences = description.split(". ")
+    if len(sentences) < 3 or rng.random() > 0.2 or "\n" in description:
+        return description
+    sentences[-1] = sentences[-1].rstrip(".")
+    rng.shuffle(sentences)
+    return ". ".join(sentences) + "."
+
+
+def _varied(example: Example, roster: RosterExamples, rng: random.Random) -> Example:
+    chance = rng.random()
+    if example.question.before is not None or chance > 0.2:
+        return example
+    if chance < 0.08:
+        return Example(
+            example.kind, question((("user", example.question.newest.lower().rstrip(" .?!")),)), example.needed,
+            example.ordered,
+        )  # fmt: skip
+    other = rng.choice(roster.examples)
+    plain = example.kind == other.kind == "single" and other.question.before is None
+    if not plain or not example.needed or not other.needed or set(example.needed) & set(other.needed):
+        return example
+    left, right = (
+        Case("single", (("user", one.question.newest),), tuple(map(str, one.needed)), ordered=False)
+        for one in (example, other)
+    )
+    joined = join_cases(left, right, rng)
+    return Example("multi", question(joined.turns), tuple(map(int, joined.expected)), joined.ordered)
 
 
 def join_cases(first: Case, second: Case, rng: random.Random) -> Case:

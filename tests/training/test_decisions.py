@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from decisions import Row, calibration_error, interval, measure
+from calibrate import fit
+from decisions import Row, calibration_error, interval, measure, read_threshold
+from guard_metrics import auroc
 from roster_examples import Example, question
+from serving import JAILBREAK, ORCHESTRATOR
 
 
 def row(text: str, needed: tuple[int, ...], *, ordered: bool = False, kind: str = "single") -> Row:
@@ -39,10 +44,33 @@ def test_calibration_error_is_the_gap_between_said_and_seen() -> None:
     assert calibration_error(rows, [scores(0.75, 0.0), scores(0.75, 0.0)]) == pytest.approx(0.125)
 
 
-def test_the_interval_holds_the_mean() -> None:
+def test_the_interval_holds_the_mean_and_is_wider_when_rosters_differ() -> None:
+    rosters = [f"r{number % 7}" for number in range(70)]
+    alike = interval(rosters, [number // 7 < 7 for number in range(70)])
+    different = interval(rosters, [number % 7 < 5 for number in range(70)])
+    assert alike[0] <= 0.7 <= alike[1]
+    assert different[0] < alike[0] <= alike[1] < different[1]
+
+
+def test_attacks_above_every_harmless_text_have_an_area_of_one() -> None:
+    assert auroc(np.array([0.9, 0.8]), np.array([0.1, 0.7])) == 1.0
+    assert auroc(np.array([0.5, 0.5]), np.array([0.5, 0.5])) == 0.5
+    assert auroc(np.array([0.1]), np.array([0.2, 0.3])) == 0.0
+
+
+@pytest.mark.parametrize("folder", [ORCHESTRATOR, JAILBREAK])
+def test_the_threshold_is_read_from_the_configuration(folder: Path) -> None:
+    assert 0.0 < read_threshold(folder) < 1.0
+
+
+def test_calibration_finds_the_slope_that_made_the_outcomes() -> None:
+    logits = np.linspace(-4, 4, 4000, dtype=np.float32)
+    needed = np.random.default_rng(0).random(4000) < 1 / (1 + np.exp(-(0.5 * logits - 1)))
+    asked = question([("user", "x")])
     rows = [
-        Row(f"r{number % 7}", row("a", ()).example, np.zeros((2, 1), np.float32), np.zeros((1, 2), np.float32))
-        for number in range(70)
+        Row("r", Example("single", asked, (0,) if hit else (), ordered=False), np.array([logit]), np.eye(1))
+        for logit, hit in zip(logits, needed, strict=True)
     ]
-    low, high = interval(rows, [number % 10 < 7 for number in range(70)])
-    assert low <= 0.7 <= high
+    slope, offset = fit(rows)
+    assert slope == pytest.approx(0.5, abs=0.1)
+    assert offset == pytest.approx(-1, abs=0.15)

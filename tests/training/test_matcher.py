@@ -14,7 +14,8 @@ torch = pytest.importorskip("torch", reason="needs the training environment (PyT
 pytest.importorskip("safetensors", reason="needs the training environment (safetensors), see training/README.md")
 
 from encoder import Encoder  # noqa: E402
-from matcher import agent_features, roster_loss  # noqa: E402
+from matcher import agent_features, padded, roster_loss  # noqa: E402
+from scorer import Scorer  # noqa: E402
 
 
 def unit(rows: int, seed: int) -> np.ndarray:
@@ -72,3 +73,36 @@ def test_joined_requests_need_both_agents_in_order() -> None:
     assert joined.expected == ("a", "b")
     assert "o a" in joined.turns[0][1]
     assert joined.turns[0][1].endswith("do b")
+
+
+def scorer_inputs(agents: int) -> list[torch.Tensor]:
+    torch.manual_seed(agents)
+    return [
+        torch.randn(1, agents, 21), torch.randn(1, 4, 8), torch.randn(1, 4, 8), torch.tensor([[1, 1, 2, 2]]),
+        torch.randn(agents, 5, 8), torch.randn(agents, 5, 8), torch.ones(agents, 5),
+    ]  # fmt: skip
+
+
+def test_scores_follow_the_agents_when_the_roster_is_turned_round() -> None:
+    inputs = scorer_inputs(3)
+    scorer = Scorer(21, narrow=8).eval()
+    turned = [inputs[0].flip(1), *inputs[1:4], *(part.flip(0) for part in inputs[4:])]
+    torch.testing.assert_close(scorer(*turned), scorer(*inputs).flip(1))
+
+
+def test_padding_does_not_change_a_score() -> None:
+    inputs = scorer_inputs(2)
+    scorer = Scorer(21, narrow=8).eval()
+    longer = [torch.cat([part, torch.randn(part.shape[0], 3, 8)], 1) for part in (*inputs[1:3], *inputs[4:6])]
+    kind, mask = (torch.nn.functional.pad(part, (0, 3)) for part in (inputs[3], inputs[6]))
+    torch.testing.assert_close(scorer(inputs[0], *longer[:2], kind, *longer[2:], mask), scorer(*inputs))
+
+
+def test_one_agent_alone_gets_a_score() -> None:
+    assert torch.isfinite(Scorer(21, narrow=8).eval()(*scorer_inputs(1))).all()
+
+
+def test_rows_are_padded_to_the_longest() -> None:
+    numbers, mask = padded([[7, 8, 9], [5]])
+    assert numbers.tolist() == [[7, 8, 9], [5, 0, 0]]
+    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]

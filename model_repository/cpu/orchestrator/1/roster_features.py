@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 
 MAX_AGENTS = 50
+MAX_TOKENS = 160
 MAX_PHRASES = 12
 MAX_EXCLUSIONS = 6
 CONTEXT_TURNS = 4
@@ -53,6 +54,11 @@ class Question:
     def texts(self) -> list[str]:
         """All texts, in the order in which :func:`agent_features` expects their vectors."""
         return [self.newest, self.context, self.before or self.newest, *self.clauses]
+
+    @property
+    def token_texts(self) -> list[str]:
+        """The texts whose tokens are compared one by one: the newest turn, then the turn in its context."""
+        return [self.newest, self.context] if self.before is not None else [self.newest]
 
 
 @dataclass(frozen=True)

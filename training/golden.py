@@ -1,0 +1,60 @@
+"""Write the decisions of the released models into ``tests/model_repository/golden``; run it after a release.
+
+A test holds the models to them. Cases whose score is near the threshold are named and left out: they would say more
+about the processor than about the model.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from decisions import read_threshold
+from embed import ServedGuard, ServedOrchestrator
+from roster_examples import question
+from serving import JAILBREAK, ORCHESTRATOR, matching, roster_features
+
+GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "model_repository" / "golden"
+MARGIN = 0.06
+
+
+def decide(model: ServedOrchestrator, turns: list[str], roster: list[list[str]]) -> np.ndarray:
+    """The score of each agent; the last turn is the user's, the ones before alternate."""
+    roles = [("user", "assistant")[(len(turns) - 1 - place) % 2] for place in range(len(turns))]
+    asked = question(tuple(zip(roles, turns, strict=True)))
+    described = [roster_features.describe(name, text) for name, text in roster]
+    agents = [matching.agent_of(texts, model.encode(texts.texts)) for texts in described]
+    logits, _ = model.matching.logits(asked, model.encode(asked.texts), agents)
+    return np.asarray(model.matching.probabilities(logits))
+
+
+def keep(data: dict[str, Any], threshold: float, name: str) -> None:
+    near = [one for one in data["cases"] if min(abs(score - threshold) for score in one["scores"]) < MARGIN]
+    data["cases"] = [one for one in data["cases"] if one not in near]
+    data["threshold"] = threshold
+    text = json.dumps(data, indent=1, ensure_ascii=False)
+    (GOLDEN / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    print(f"{name}: {len(data['cases'])} kept; too near the threshold: {near}")
+
+
+def main() -> None:
+    data = json.loads((GOLDEN / "orchestrator.json").read_text(encoding="utf-8"))
+    model, threshold = ServedOrchestrator(ORCHESTRATOR), read_threshold(ORCHESTRATOR)
+    for one in data["cases"]:
+        scores = decide(model, one["turns"], data["rosters"][one["roster"]])
+        names = [name for name, _ in data["rosters"][one["roster"]]]
+        one["scores"] = [round(float(score), 3) for score in scores]
+        one["chosen"] = [name for name, score in zip(names, scores, strict=True) if score >= threshold]
+    keep(data, threshold, "orchestrator")
+    data = json.loads((GOLDEN / "jailbreak.json").read_text(encoding="utf-8"))
+    guard, threshold = ServedGuard(JAILBREAK), read_threshold(JAILBREAK)
+    for one in data["cases"]:
+        one["scores"] = [round(guard(one["text"]), 3)]
+        one["refused"] = one["scores"][0] >= threshold
+    keep(data, threshold, "jailbreak")
+
+
+if __name__ == "__main__":
+    main()
