@@ -15,7 +15,7 @@ ARGS ?=
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help demo test check fix bench lock venv clean distclean
+.PHONY: help demo test check fix bench eval lock venv clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ fix: $(INSTALLED) ## Repair what can be repaired: format and lint
 
 bench: $(INSTALLED) ## Measure latency, throughput and overhead
 	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+eval: $(INSTALLED) ## Measure the embedded models on held-out texts; writes benchmarks/quality.md
+	@$(BIN)/python training/evaluate.py $(ARGS)
 
 lock: ## Resolve requirements.lock again from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }
