@@ -140,14 +140,6 @@ class ProviderUnavailable(GatewayError):
     code = "provider_unavailable"
 
 
-class Overloaded(GatewayError):
-    """A bound is reached; the client should come back later."""
-
-    status = 503
-    code = "overloaded"
-    retryable = True
-
-
 class OperatorError(Exception):
     """Something the operator has to put right (not a request): what is wrong, and how to fix it.
 

@@ -67,6 +67,7 @@ async def test_only_so_many_are_kept() -> None:
     async with FakeAgent() as agent, _pool(max_idle=2) as pool:
         await _used(pool, _origin(agent), 5)
         await agent.wait_connections(2)
+        assert (agent.connections_made, agent.connections_open) == (5, 2)
 
 
 async def test_kept_connections_are_closed_after_their_time() -> None:
