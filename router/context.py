@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+from router.dialects.canonical import DialectName, Usage
 
 RouteReason = Literal["only_route", "orchestrator", "no_match", "degraded"]
 
@@ -56,12 +58,38 @@ class LocalReply:
     guard: str
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose request it is: the name of the API key that it came with."""
+
+    name: str
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at one upstream, times on the monotonic clock.
+
+    ``outcome`` is ``None`` while it runs, ``"ok"``, ``"cancelled"`` (nobody waited any longer) or the code of its
+    error; ``status`` the upstream's own, where it answered. ``first_byte_s`` and ``duration_s`` count from ``started``.
+    """
+
+    upstream: str
+    model: str
+    started: float
+    outcome: str | None = None
+    status: int | None = None
+    first_byte_s: float | None = None
+    duration_s: float | None = None
+
+
 @dataclass(slots=True)
 class RequestContext:
     """One request from acceptance to the last byte.
 
-    ``deadline`` is on the monotonic clock. ``degraded`` names the parts that were gone while it was served; the
-    listener shows them in ``x-trident-degraded``.
+    ``deadline`` is on the monotonic clock. ``dialect`` is that of the path, in which errors are told too. ``degraded``
+    names the parts that were gone while it was served; the listener shows them in ``x-trident-degraded``. ``attempts``
+    has every try at an upstream, the newest last. ``usage`` is what the answer counted, once it is there.
+    ``on_finished`` is called once each, in order, when the last byte is out or the request was given up.
     """
 
     request_id: str
@@ -69,8 +97,13 @@ class RequestContext:
     path: str
     headers: Mapping[str, str]
     deadline: float
+    dialect: DialectName = "openai_chat"
+    identity: Identity | None = None
     decision: RouteDecision | None = None
     degraded: list[str] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    usage: Usage | None = None
+    on_finished: list[Callable[[RequestContext], None]] = field(default_factory=list)
 
     def remaining_s(self) -> float:
         """Seconds left until the deadline, never negative."""

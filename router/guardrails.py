@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from cachetools import TTLCache
 
-from router.dialects.openai_chat import message_text
+from router.dialects.canonical import message_text
 from router.errors import GatewayError, PayloadTooLarge
 from router.telemetry.metrics import GuardOutcome, Metrics
 

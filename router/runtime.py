@@ -15,7 +15,7 @@ from yarl import URL
 from router import __version__
 from router.config import Config, Listener, LoadedConfig, ModelProvider, Orchestrator
 from router.context import RouteDescription
-from router.dialects import openai_chat
+from router.dialects.registry import CLIENT_DIALECTS
 from router.errors import OperatorError
 from router.guardrails import Guard, GuardPolicy
 from router.handlers.admission import Admission
@@ -23,15 +23,16 @@ from router.handlers.agents import AgentsHandler, AnswerOptions
 from router.handlers.completions import CompletionsHandler
 from router.handlers.meta import MetaHandler
 from router.listeners.http import HttpListener, ListenerOptions
-from router.listeners.middleware import Handler
+from router.listeners.middleware import Handler, Resource
 from router.routing.models import ModelRouter, ProviderModel
 from router.routing.router import AgentRouter
 from router.telemetry.access_log import AccessLog
 from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
 from router.triton.models import Classifier, ScoringOrchestrator
-from router.upstream.chat import ChatUpstream, agent_url
+from router.upstream.chat import ChatUpstream
 from router.upstream.http import Endpoint, HttpClient
+from router.upstream.service import FixedService, agent_url
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ class Runtime:
         routers = build_routers(config, triton, self._metrics)
         agents = {
             agent.id: ChatUpstream(
-                Endpoint(agent.id, agent_url(agent.url), agent.timeout, agent.headers),
+                FixedService(Endpoint(agent.id, agent_url(agent.url), agent.timeout, agent.headers)),
                 client,
                 max_response_bytes=limits.max_response_bytes,
             )
@@ -166,19 +167,21 @@ class Runtime:
     def _providers(self, client: HttpClient) -> dict[str, ChatUpstream]:
         return {
             provider.name: ChatUpstream(
-                _provider_endpoint(provider), client, max_response_bytes=self._config.limits.max_response_bytes
+                FixedService(_provider_endpoint(provider)),
+                client,
+                max_response_bytes=self._config.limits.max_response_bytes,
             )
             for provider in self._config.model_providers
             if unavailable_reason(provider) is None
         }
 
 
-def _paths(complete: Handler, meta: MetaHandler) -> Mapping[str, Mapping[str, Handler]]:
+def _paths(complete: Handler, meta: MetaHandler) -> Mapping[str, Resource]:
     return {
-        openai_chat.PATH: {"POST": complete},
-        "/v1/models": {"GET": meta.models},
-        "/healthz": {"GET": meta.healthz},
-        "/readyz": {"GET": meta.readyz},
+        **{dialect.PATH: Resource({"POST": complete}, name) for name, dialect in CLIENT_DIALECTS.items()},
+        "/v1/models": Resource({"GET": meta.models}),
+        "/healthz": Resource({"GET": meta.healthz}),
+        "/readyz": Resource({"GET": meta.readyz}),
     }
 
 

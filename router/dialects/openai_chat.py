@@ -1,47 +1,42 @@
-"""The OpenAI chat completion dialect, which is also the canonical form: requests, completions and errors.
+"""The OpenAI chat completion dialect, whole answers and requests; ``openai_chat_stream`` has the streams.
 
-Reference: https://platform.openai.com/docs/api-reference/chat. Fields that are not read here are kept as they came.
+Reference: https://platform.openai.com/docs/api-reference/chat. The canonical form is this dialect plus a few fields of
+ours, so decoding is checking, and encoding is leaving those out. Fields that are not read here are kept as they came.
 """
 
 from __future__ import annotations
 
-import time
-import uuid
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 import orjson
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import NotRequired, TypedDict
 
+from router.dialects.base import ErrorDetails, StreamDecoder, StreamEncoder, StreamObserver
+from router.dialects.canonical import (
+    ChatRequest,
+    DialectName,
+    JsonObject,
+    Message,
+    Usage,
+    encode_json,
+    usage_of,
+)
+from router.dialects.openai_chat_stream import Decoder, Encoder, Observer, error_payload, failure
+from router.dialects.openai_chat_stream import encode_stream_error as encode_stream_error
 from router.errors import GatewayError, InvalidRequest, UpstreamProtocolError
 
-JsonObject: TypeAlias = dict[str, Any]
-FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
-
+NAME: DialectName = "openai_chat"
 PATH = "/v1/chat/completions"
+STREAM_TYPE = "text/event-stream"
 
-_KEEP_UNKNOWN = ConfigDict(extra="allow", strict=True)
-
-
-@with_config(_KEEP_UNKNOWN)
-class ContentPart(TypedDict):
-    """One part of a message; ``text`` is there when ``type`` is ``text``."""
-
-    type: str
-    text: NotRequired[str]
+# Fields of the canonical form that no provider of this dialect knows.
+_OWN_MESSAGE_FIELDS = ("thinking_blocks", "reasoning_content")
+_OWN_PART_FIELDS = ("cache_control",)
 
 
-@with_config(_KEEP_UNKNOWN)
-class Message(TypedDict):
-    """One message of the conversation."""
-
-    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: NotRequired[str | list[ContentPart] | None]
-    name: NotRequired[str | None]
-
-
-@with_config(_KEEP_UNKNOWN)
+@with_config(ConfigDict(extra="allow", strict=True))
 class _Payload(TypedDict):
     messages: list[Message]
     model: NotRequired[str | None]
@@ -49,45 +44,6 @@ class _Payload(TypedDict):
 
 
 _PAYLOAD = TypeAdapter(_Payload)
-
-
-class ChatRequest:
-    """A decoded request and the bytes that it came in, so that an unchanged one is never encoded again."""
-
-    __slots__ = ("_payload", "_raw")
-
-    def __init__(self, payload: JsonObject, raw: bytes | None = None) -> None:
-        self._payload = payload
-        self._raw = raw
-
-    @property
-    def messages(self) -> list[Message]:
-        messages: list[Message] = self._payload["messages"]
-        return messages
-
-    @property
-    def model(self) -> str | None:
-        return self._payload.get("model") or None
-
-    @property
-    def stream(self) -> bool:
-        return bool(self._payload.get("stream"))
-
-    def replace(self, *, drop: Iterable[str] = (), **fields: object) -> ChatRequest:
-        """A copy with ``fields`` set and those in ``drop`` removed; this request stays as it is."""
-        payload = {**self._payload, **fields}
-        for name in drop:
-            payload.pop(name, None)
-        return ChatRequest(payload)
-
-    def encode(self) -> bytes:
-        """The request's bytes: as received where nothing was changed."""
-        if self._raw is None:
-            try:
-                self._raw = orjson.dumps(self._payload)
-            except (TypeError, orjson.JSONEncodeError) as exc:
-                raise InvalidRequest(f"The request cannot be passed on: {exc}.") from exc
-        return self._raw
 
 
 def decode_request(body: bytes) -> ChatRequest:
@@ -124,78 +80,69 @@ def _invalid(exc: ValidationError) -> InvalidRequest:
     return InvalidRequest(f"'{param}': {error['msg'].lower()}.", param=param)
 
 
-def message_text(message: Mapping[str, Any]) -> str:
-    """The text of a message: its string content, or its text parts joined by line ends. Other parts have no text."""
+def encode_request(request: ChatRequest) -> bytes:
+    """The request's bytes: as received where it came in this dialect and nothing was changed."""
+    if request.dialect == NAME:
+        native = request.native_body()
+        if native is not None:
+            return native
+    return encode_json({**request.payload, "messages": [_plain_message(message) for message in request.messages]})
+
+
+def _plain_message(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A message without the fields that only other dialects have a word for."""
     content = message.get("content")
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    return "\n".join(part["text"] for part in content if isinstance(part.get("text"), str))
+    marked = isinstance(content, list) and any(name in part for part in content for name in _OWN_PART_FIELDS)
+    if not marked and not any(name in message for name in _OWN_MESSAGE_FIELDS):
+        return message
+    plain = {name: value for name, value in message.items() if name not in _OWN_MESSAGE_FIELDS}
+    if marked and isinstance(content, list):
+        plain["content"] = [
+            {name: value for name, value in part.items() if name not in _OWN_PART_FIELDS} for part in content
+        ]
+    return plain
 
 
-def completion_id() -> str:
-    """An id for a completion that the gateway makes itself."""
-    return f"chatcmpl-{uuid.uuid4().hex}"
+def encode_completion(completion: JsonObject, request: ChatRequest) -> bytes:
+    """A whole completion, which is canonical already."""
+    return orjson.dumps(completion)
 
 
-def encode_completion(text: str, *, model: str, finish_reason: FinishReason = "stop", **extra: object) -> bytes:
-    """A whole completion with one assistant message, encoded; ``extra`` fields are added at the top level."""
-    whole = {
-        "id": completion_id(),
-        "object": "chat.completion",
-        "created": int(time.time()),
-        "model": model,
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": text, "refusal": None},
-                "logprobs": None,
-                "finish_reason": finish_reason,
-            }
-        ],
-        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
-        **extra,
-    }
-    return orjson.dumps(whole)
-
-
-def decode_answer(data: bytes, source: str) -> JsonObject:
-    """Decode an answer or a chunk of ``source``. Raises ``UpstreamProtocolError`` when it is not a JSON object."""
+def decode_completion(body: bytes, source: str) -> JsonObject:
+    """Decode a whole completion of ``source``. Raises ``UpstreamError`` when it is none."""
     try:
-        payload = orjson.loads(data)
+        payload = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
         raise UpstreamProtocolError(f"'{source}' sent an answer that is not valid JSON.") from exc
     if not isinstance(payload, dict):
         raise UpstreamProtocolError(f"'{source}' sent an answer that is not a JSON object.")
-    return payload
-
-
-def decode_completion(body: bytes, source: str) -> JsonObject:
-    """Decode a whole completion of ``source``. Raises ``UpstreamProtocolError`` when it has no choices."""
-    payload = decode_answer(body, source)
     choices = payload.get("choices")
     if not (isinstance(choices, list) and choices and isinstance(choices[0], dict)):
+        error = payload.get("error")
+        if isinstance(error, dict) and "message" in error:
+            raise failure(error, source)
         raise UpstreamProtocolError(f"'{source}' sent an answer without 'choices'.")
     return payload
 
 
-def completion_text(payload: Mapping[str, Any]) -> str:
-    """The assistant text of a whole completion's first choice."""
-    return message_text(payload["choices"][0].get("message") or {})
+def check_completion(body: bytes, source: str) -> Usage | None:
+    """See that ``body`` is a completion; its tokens. Raises ``UpstreamError``."""
+    return usage_of(decode_completion(body, source).get("usage"))
 
 
-def error_payload(error: GatewayError, request_id: str) -> JsonObject:
-    """The error object of this dialect; the request id is an addition that OpenAI carries in a header only."""
-    return {
-        "error": {
-            "message": error.message,
-            "type": error.type,
-            "param": error.param,
-            "code": error.code,
-            "request_id": request_id,
-        }
-    }
+def stream_encoder(request: ChatRequest) -> StreamEncoder:
+    """The encoder of one streamed answer."""
+    return Encoder(with_usage=request.wants_usage)
+
+
+def stream_decoder(source: str, max_event_bytes: int) -> StreamDecoder:
+    """The decoder of one streamed answer."""
+    return Decoder(source, max_event_bytes)
+
+
+def stream_observer(source: str) -> StreamObserver:
+    """The observer of one relayed answer."""
+    return Observer(source)
 
 
 def encode_error(error: GatewayError, request_id: str) -> bytes:
@@ -203,10 +150,14 @@ def encode_error(error: GatewayError, request_id: str) -> bytes:
     return orjson.dumps(error_payload(error, request_id))
 
 
-def is_error_payload(body: bytes) -> bool:
-    """Whether ``body`` is an error in this dialect's shape, fit to be passed on."""
+def decode_error(body: bytes) -> ErrorDetails | None:
+    """What an error body says, ``None`` when it is none in this dialect's shape."""
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return False
-    return isinstance(payload, dict) and isinstance(payload.get("error"), dict) and "message" in payload["error"]
+        return None
+    error = payload.get("error") if isinstance(payload, dict) else None
+    if not (isinstance(error, dict) and error.get("message")):
+        return None
+    known = {name: None if error.get(name) is None else str(error[name]) for name in ("type", "code", "param")}
+    return ErrorDetails(str(error["message"]), **known)

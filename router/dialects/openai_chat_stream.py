@@ -1,146 +1,152 @@
-"""Streams of the OpenAI chat completion dialect: chunks out, chunks in, and a whole completion from or to a stream.
+"""Streams of the OpenAI chat completion dialect: encoding, decoding, watching.
 
 Reference: https://platform.openai.com/docs/api-reference/chat-streaming.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+import re
 from typing import Any
 
 import orjson
 
 from router.dialects import sse
-from router.dialects.openai_chat import (
-    FinishReason,
-    JsonObject,
-    completion_id,
-    decode_answer,
-    error_payload,
-)
-from router.errors import GatewayError
-
-
-def chunk(delta: Mapping[str, object], *, base: Mapping[str, object], finish_reason: str | None = None) -> bytes:
-    """One encoded chunk event; ``base`` has the fields that all chunks of a stream share (``chunk_base``)."""
-    choices = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}]
-    return sse.encode_event(orjson.dumps({**base, "choices": choices}))
-
-
-def chunk_base(model: str, *, id_: str | None = None, created: int | None = None) -> JsonObject:
-    """The fields that all chunks of one stream share."""
-    return {
-        "id": id_ or completion_id(),
-        "object": "chat.completion.chunk",
-        "created": int(time.time()) if created is None else created,
-        "model": model,
-    }
-
+from router.dialects.canonical import JsonObject, Usage, usage_of
+from router.errors import GatewayError, UpstreamError, UpstreamProtocolError, UpstreamStatus
 
 STREAM_END = sse.encode_event(sse.DONE)
 
-
-def stream_text(text: str, *, model: str, finish_reason: FinishReason = "stop") -> bytes:
-    """A whole stream that says ``text``: role, content, finish reason, end."""
-    base = chunk_base(model)
-    return (
-        chunk({"role": "assistant", "content": text}, base=base)
-        + chunk({}, base=base, finish_reason=finish_reason)
-        + STREAM_END
-    )
+# A stream is whole when it says why it finished, or says that it is done; many servers leave out one of the two.
+_NOTABLE = re.compile(rb'"finish_reason":\s*"|data: ?\[DONE\]|"error":\s*\{|"usage":\s*\{')
 
 
-def stream_from_completion(payload: Mapping[str, Any]) -> bytes:
-    """The stream that says the same as a whole completion, for a client that asked for one."""
-    base = chunk_base(str(payload.get("model") or ""), id_=payload.get("id"), created=payload.get("created"))
-    events = []
-    for choice in payload["choices"]:
-        index = choice.get("index", 0)
-        message = {name: value for name, value in (choice.get("message") or {}).items() if value is not None}
-        for position, call in enumerate(message.get("tool_calls") or []):
-            call.setdefault("index", position)
-        first = {"index": index, "delta": {"role": "assistant", **message}, "finish_reason": None}
-        last = {"index": index, "delta": {}, "finish_reason": choice.get("finish_reason") or "stop"}
-        events += [{**base, "choices": [first]}, {**base, "choices": [last]}]
-    if payload.get("usage"):
-        events.append({**base, "choices": [], "usage": payload["usage"]})
-    return b"".join(sse.encode_event(orjson.dumps(event)) for event in events) + STREAM_END
+class Encoder:
+    """Canonical chunks as events; the chunk that counts tokens only for a client that asked for it."""
+
+    __slots__ = ("_with_usage",)
+
+    def __init__(self, *, with_usage: bool) -> None:
+        self._with_usage = with_usage
+
+    def feed(self, chunk: JsonObject) -> bytes:
+        """One chunk as one event."""
+        if not self._with_usage and not chunk.get("choices") and chunk.get("usage"):
+            return b""
+        return sse.encode_event(orjson.dumps(chunk))
+
+    def finish(self) -> bytes:
+        """``[DONE]``."""
+        return STREAM_END
 
 
-class CompletionAssembler:
-    """Builds the whole completion out of the chunks of a stream (first choice only).
+class Decoder:
+    """Bytes to chunks, which are canonical already."""
 
-    Feed it whole events of ``source``. ``error`` is set when the stream carried an error event.
-    """
+    __slots__ = ("_finished", "_source", "_splitter")
+
+    def __init__(self, source: str, max_event_bytes: int) -> None:
+        self._source = source
+        self._splitter = sse.EventSplitter(max_event_bytes)
+        self._finished = False
+
+    def feed(self, data: bytes) -> list[JsonObject]:
+        """The chunks of the events that ``data`` completes. Raises ``UpstreamError``."""
+        return self._chunks(self._splitter.feed(data))
+
+    def finish(self) -> list[JsonObject]:
+        """The chunks of an event that was not closed. Raises ``UpstreamProtocolError`` when no finish was seen."""
+        chunks = self._chunks(self._splitter.finish())
+        if not self._finished:
+            raise UpstreamProtocolError(f"'{self._source}' ended its answer before it was finished.")
+        return chunks
+
+    def _chunks(self, events: bytes) -> list[JsonObject]:
+        chunks = []
+        for data in sse.event_data(events):
+            if data.strip() == sse.DONE:
+                self._finished = True
+                continue
+            payload = decode_event(data, self._source)
+            if isinstance(payload.get("error"), dict):
+                raise failure(payload["error"], self._source)
+            self._finished = self._finished or any(
+                choice.get("finish_reason") for choice in payload.get("choices") or () if isinstance(choice, dict)
+            )
+            chunks.append(payload)
+        return chunks
+
+
+class Observer:
+    """Looks for the end, an error and the tokens, and decodes only the events that have one of them."""
+
+    __slots__ = ("_source", "error", "finished", "usage")
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self.error: JsonObject | None = None
-        self._head: JsonObject = {}
-        self._texts: dict[str, list[str]] = {}
-        self._tool_calls: dict[int, JsonObject] = {}
-        self._finish_reason: str | None = None
-        self._usage: JsonObject | None = None
+        self.finished = False
+        self.error: UpstreamError | None = None
+        self.usage: Usage | None = None
 
-    def feed(self, events: bytes) -> str:
-        """Take whole events; give back the assistant text in them.
+    def watch(self, events: bytes) -> None:
+        """Look at whole events."""
+        for found in _NOTABLE.findall(events):
+            if found.startswith((b'"usage"', b'"error"')):
+                self._read(events)
+                return
+            self.finished = True
 
-        Raises ``UpstreamProtocolError`` when one is not a chunk.
-        """
-        texts = self._texts.setdefault("content", [])
-        known = len(texts)
+    def _read(self, events: bytes) -> None:
         for data in sse.event_data(events):
             if data.strip() == sse.DONE:
+                self.finished = True
                 continue
-            payload = decode_answer(data, self._source)
+            try:
+                payload = decode_event(data, self._source)
+            except UpstreamProtocolError:
+                continue
+            self.usage = usage_of(payload.get("usage")) or self.usage
             if isinstance(payload.get("error"), dict):
-                self.error = payload["error"]
-            else:
-                self._add(payload)
-        return "".join(texts[known:])
+                self.error = failure(payload["error"], self._source)
+                self.finished = True
+            choices = payload.get("choices")
+            if isinstance(choices, list) and any(isinstance(c, dict) and c.get("finish_reason") for c in choices):
+                self.finished = True
 
-    def completion(self) -> JsonObject:
-        """The completion that the chunks so far amount to."""
-        message: JsonObject = {"role": "assistant", "content": None, "refusal": None}
-        message.update((name, "".join(parts)) for name, parts in self._texts.items() if parts)
-        if self._tool_calls:
-            message["tool_calls"] = [self._tool_calls[index] for index in sorted(self._tool_calls)]
-        whole: JsonObject = {
-            "id": self._head.get("id") or completion_id(),
-            "object": "chat.completion",
-            "created": self._head.get("created") or int(time.time()),
-            "model": self._head.get("model") or "",
-            "choices": [
-                {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish_reason or "stop"}
-            ],
+
+def decode_event(data: bytes, source: str) -> JsonObject:
+    """Decode the data of one event. Raises ``UpstreamProtocolError`` when it is not a JSON object."""
+    try:
+        payload = orjson.loads(data)
+    except orjson.JSONDecodeError as exc:
+        raise UpstreamProtocolError(f"'{source}' sent an event that is not valid JSON.") from exc
+    if not isinstance(payload, dict):
+        raise UpstreamProtocolError(f"'{source}' sent an event that is not a JSON object.")
+    return payload
+
+
+def failure(error: dict[str, Any], source: str) -> UpstreamError:
+    """The error that an upstream announces inside an answer whose status was 200."""
+    code = error.get("code")
+    status = code if isinstance(code, int) and 400 <= code < 600 else 502
+    return UpstreamStatus(
+        str(error.get("message") or f"'{source}' failed in the middle of its answer."),
+        status=status,
+        code="upstream_error" if code is None or isinstance(code, int) else str(code),
+        type_=str(error.get("type") or "upstream_error"),
+    )
+
+
+def error_payload(error: GatewayError, request_id: str) -> JsonObject:
+    """The error object of this dialect; the request id is an addition that OpenAI carries in a header only."""
+    return {
+        "error": {
+            "message": error.message,
+            "type": error.type,
+            "param": error.param,
+            "code": error.code,
+            "request_id": request_id,
         }
-        if self._usage:
-            whole["usage"] = self._usage
-        return whole
-
-    def _add(self, payload: JsonObject) -> None:
-        self._head = self._head or payload
-        self._usage = payload.get("usage") or self._usage
-        for choice in payload.get("choices") or ():
-            if choice.get("index", 0) != 0:
-                continue
-            self._finish_reason = choice.get("finish_reason") or self._finish_reason
-            for name, value in (choice.get("delta") or {}).items():
-                if name == "tool_calls":
-                    self._add_tool_calls(value or ())
-                elif isinstance(value, str) and name != "role":
-                    self._texts.setdefault(name, []).append(value)
-
-    def _add_tool_calls(self, calls: Sequence[JsonObject]) -> None:
-        for call in calls:
-            known = self._tool_calls.setdefault(
-                call.get("index", 0), {"id": None, "type": "function", "function": {"name": "", "arguments": ""}}
-            )
-            known["id"] = call.get("id") or known["id"]
-            function = call.get("function") or {}
-            known["function"]["name"] += function.get("name") or ""
-            known["function"]["arguments"] += function.get("arguments") or ""
+    }
 
 
 def encode_stream_error(error: GatewayError, request_id: str) -> bytes:

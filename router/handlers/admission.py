@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from router.context import LocalReply, RequestContext
-from router.dialects import openai_chat
-from router.dialects.openai_chat import ChatRequest
-from router.dialects.openai_chat_stream import stream_text
+from router.dialects.canonical import ChatRequest
 from router.errors import GuardrailUnavailable
 from router.guardrails import Guard, judged_texts
-from router.handlers.reply import EVENT_STREAM, JSON, Reply
+from router.handlers.local_answer import text_reply
+from router.handlers.reply import Reply
 
 GUARD_HEADER = "x-trident-guard"
 
@@ -46,10 +45,4 @@ class Admission:
 
 def refusal_reply(request: ChatRequest, refusal: LocalReply) -> Reply:
     """A refusal as an ordinary answer, which every client can show, with the finish reason ``content_filter``."""
-    headers = {GUARD_HEADER: refusal.guard}
-    model = request.model or ""
-    if request.stream:
-        body = stream_text(refusal.message, model=model, finish_reason="content_filter")
-        return Reply(200, EVENT_STREAM, body, headers)
-    body = openai_chat.encode_completion(refusal.message, model=model, finish_reason="content_filter")
-    return Reply(200, JSON, body, headers)
+    return text_reply(request, refusal.message, {GUARD_HEADER: refusal.guard}, finish_reason="content_filter")

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from router.context import LocalReply, RequestContext, RouteDecision
-from router.dialects import openai_chat
-from router.dialects.openai_chat import ChatRequest
-from router.dialects.openai_chat_stream import encode_stream_error
+from router.dialects.canonical import ChatRequest
+from router.dialects.registry import CLIENT_DIALECTS
 from router.handlers.admission import Admission, refusal_reply
 from router.handlers.answers import CombinedAnswer, LastAnswer
 from router.handlers.reply import EVENT_STREAM, JSON, ByteStream, Reply
@@ -35,7 +34,7 @@ class AnswerOptions:
 
 
 class AgentsHandler:
-    """Chat completions of one agent listener."""
+    """Conversations on one agent listener, in any dialect."""
 
     def __init__(
         self, agents: Mapping[str, ChatUpstream], router: AgentRouter, admission: Admission, options: AnswerOptions
@@ -46,8 +45,9 @@ class AgentsHandler:
         self._options = options
 
     async def complete(self, context: RequestContext, body: bytes) -> Reply:
-        """``POST /v1/chat/completions``."""
-        request = openai_chat.decode_request(body)
+        """``POST`` to the path of a client dialect."""
+        client = CLIENT_DIALECTS[context.dialect]
+        request = client.decode_request(body)
         decision = await self._admit_and_route(request, context)
         if isinstance(decision, LocalReply):
             return refusal_reply(request, decision)
@@ -56,7 +56,7 @@ class AgentsHandler:
         answer = self._answer(decision, context)
         if request.stream:
             stream = await ByteStream.start(answer.stream(request))
-            return Reply(200, EVENT_STREAM, stream, headers, encode_stream_error)
+            return Reply(200, EVENT_STREAM, stream, headers, client.encode_stream_error)
         return Reply(200, JSON, await answer.whole(request), headers)
 
     async def _admit_and_route(self, request: ChatRequest, context: RequestContext) -> RouteDecision | LocalReply:

@@ -8,10 +8,9 @@ from contextlib import aclosing
 from typing import TypeAlias
 
 from router.context import RequestContext
-from router.dialects import openai_chat
-from router.dialects.openai_chat import ChatRequest
-from router.dialects.openai_chat_stream import STREAM_END, CompletionAssembler, chunk, chunk_base
-from router.errors import GatewayError, UpstreamProtocolError
+from router.dialects.canonical import ChatRequest, CompletionAssembler, chunk, chunk_base, completion
+from router.dialects.registry import CLIENT_DIALECTS
+from router.errors import GatewayError
 from router.upstream.chat import ChatUpstream
 
 _PART_GAP = "\n\n"
@@ -75,22 +74,24 @@ class CombinedAnswer:
                 texts.setdefault(name, []).append(piece)
         parts = [{"agent": name, "content": "".join(said)} for name, said in texts.items()]
         text = _PART_GAP.join(part["content"] for part in parts)
-        return openai_chat.encode_completion(text, model=request.model or "", trident={"parts": parts})
+        whole = completion({"content": text}, model=request.model or "", trident={"parts": parts})
+        return CLIENT_DIALECTS[request.dialect].encode_completion(whole, request)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[bytes, None]:
-        """The parts as one stream of chunks."""
+        """The parts as one stream in the client's dialect."""
+        encoder = CLIENT_DIALECTS[request.dialect].stream_encoder(request)
         base = chunk_base(request.model or "")
         speaker: str | None = None
         async with aclosing(self._pieces(request)) as pieces:
             async for name, piece in pieces:
                 marked = {**base, "trident": {"agent": name}}
                 if speaker is None:
-                    yield chunk({"role": "assistant", "content": ""}, base=marked)
+                    yield encoder.feed(chunk({"role": "assistant", "content": ""}, base=marked))
                 elif speaker != name:
-                    yield chunk({"content": _PART_GAP}, base=marked)
+                    yield encoder.feed(chunk({"content": _PART_GAP}, base=marked))
                 speaker = name
-                yield chunk({"content": piece}, base=marked)
-        yield chunk({}, base=base, finish_reason="stop") + STREAM_END
+                yield encoder.feed(chunk({"content": piece}, base=marked))
+        yield encoder.feed(chunk({}, base=base, finish_reason="stop")) + encoder.finish()
 
     async def _pieces(self, request: ChatRequest) -> AsyncGenerator[tuple[str, str], None]:
         """Text by agent, in the order of the answer."""
@@ -114,14 +115,12 @@ class CombinedAnswer:
             asked = with_answers(asked, said)
 
     async def _fill(self, queue: asyncio.Queue[_Piece], name: str, request: ChatRequest) -> None:
-        assembler = CompletionAssembler(name)
+        assembler = CompletionAssembler()
         try:
-            async with aclosing(self._agents[name].stream(request, self._context)) as events:
-                async for data in events:
-                    if piece := assembler.feed(data):
+            async with aclosing(self._agents[name].chunks(request, self._context)) as batches:
+                async for batch in batches:
+                    if piece := "".join([assembler.add(each) for each in batch]):
                         await queue.put(piece)
-            if assembler.error is not None:
-                raise UpstreamProtocolError(f"'{name}' failed in the middle of its answer.")
         except GatewayError as exc:
             await queue.put(exc)
         else:

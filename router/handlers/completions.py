@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from router.context import RequestContext
-from router.dialects import openai_chat
-from router.dialects.openai_chat_stream import encode_stream_error
+from router.dialects.registry import CLIENT_DIALECTS
 from router.handlers.admission import Admission, refusal_reply
 from router.handlers.reply import EVENT_STREAM, JSON, ByteStream, Reply
 from router.routing.models import ModelRouter
@@ -22,8 +21,9 @@ class CompletionsHandler:
         self._admission = admission
 
     async def complete(self, context: RequestContext, body: bytes) -> Reply:
-        """``POST /v1/chat/completions``."""
-        request = openai_chat.decode_request(body)
+        """``POST`` to the path of a client dialect."""
+        client = CLIENT_DIALECTS[context.dialect]
+        request = client.decode_request(body)
         choice = self._router.choose(request.model)
         refusal = await self._admission.admit(request, context)
         if refusal is not None:
@@ -34,5 +34,5 @@ class CompletionsHandler:
         headers = {"x-trident-upstream": choice.entry.id}
         if request.stream:
             stream = await ByteStream.start(upstream.stream(request, context))
-            return Reply(200, EVENT_STREAM, stream, headers, encode_stream_error)
+            return Reply(200, EVENT_STREAM, stream, headers, client.encode_stream_error)
         return Reply(200, JSON, await upstream.complete(request, context), headers)

@@ -15,7 +15,7 @@ from router.context import RequestContext
 from router.errors import MethodNotAllowed, NotFound, OperatorError, PayloadTooLarge, RequestTimeout
 from router.handlers.reply import ByteStream, Reply
 from router.listeners import middleware
-from router.listeners.middleware import CLIENT_CLOSED_REQUEST, Handler
+from router.listeners.middleware import CLIENT_CLOSED_REQUEST, Resource
 from router.listeners.server import Server
 from router.listeners.stream_response import write_stream, write_whole
 from router.telemetry.access_log import AccessLog
@@ -44,12 +44,12 @@ class ListenerOptions:
 
 
 class HttpListener:
-    """One listening socket and its table of paths: ``{path: {method: handler}}``."""
+    """One listening socket and what it offers at which path."""
 
     def __init__(
         self,
         options: ListenerOptions,
-        paths: Mapping[str, Mapping[str, Handler]],
+        paths: Mapping[str, Resource],
         metrics: Metrics,
         access_log: AccessLog,
     ) -> None:
@@ -92,16 +92,18 @@ class HttpListener:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         started = time.perf_counter()
+        resource = self._paths.get(request.path)
         context = RequestContext(
             request_id=middleware.request_id(request.headers),
             listener=self.options.name,
             path=request.path,
             headers=request.headers,
             deadline=time.monotonic() + self.options.timeout_s,
+            dialect=resource.dialect if resource is not None else "openai_chat",
         )
         status = CLIENT_CLOSED_REQUEST
         try:
-            reply = await self._reply(request, context)
+            reply = await self._reply(request, resource, context)
             headers = _headers(reply, context)
             if isinstance(reply.body, ByteStream):
                 headers["Cache-Control"] = "no-cache"
@@ -110,18 +112,19 @@ class HttpListener:
                 response = await write_whole(request, reply, reply.body, headers, context)
             status = reply.status
         finally:
+            for finished in context.on_finished:
+                finished(context)
             self._metrics.request_finished(context.listener, status)
             self._access_log.write(middleware.access_entry(context, status, started))
         return response
 
-    async def _reply(self, request: web.BaseRequest, context: RequestContext) -> Reply:
-        methods = self._paths.get(request.path)
-        if methods is None:
+    async def _reply(self, request: web.BaseRequest, resource: Resource | None, context: RequestContext) -> Reply:
+        if resource is None:
             known = ", ".join(sorted(self._paths))
             return middleware.error_reply(NotFound(f"No such path; this listener serves {known}."), context)
-        handler = methods.get(request.method)
+        handler = resource.methods.get(request.method)
         if handler is None:
-            error = MethodNotAllowed(f"{request.method} is not allowed here; use {', '.join(methods)}.")
+            error = MethodNotAllowed(f"{request.method} is not allowed here; use {', '.join(resource.methods)}.")
             return middleware.error_reply(error, context)
         try:
             body = await self._body(request)
@@ -143,6 +146,9 @@ class HttpListener:
 def _headers(reply: Reply, context: RequestContext) -> dict[str, str]:
     headers = {"Content-Type": reply.content_type, "Server": "trident", "x-request-id": context.request_id}
     headers.update((name, quote(value, safe=_SAFE_IN_HEADER)) for name, value in reply.headers.items())
+    if context.attempts:
+        headers["x-trident-upstream"] = context.attempts[-1].upstream
+        headers["x-trident-attempts"] = str(len(context.attempts))
     if context.degraded:
         headers["x-trident-degraded"] = ", ".join(context.degraded)
     return headers

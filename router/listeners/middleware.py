@@ -8,17 +8,26 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from router.aio import timeout
 from router.context import RequestContext
-from router.dialects import openai_chat
+from router.dialects.canonical import DialectName
+from router.dialects.registry import CLIENT_DIALECTS
 from router.errors import GatewayError, UpstreamTimeout
 from router.handlers.reply import JSON, Reply
 
 logger = logging.getLogger(__name__)
 
 Handler: TypeAlias = Callable[[RequestContext, bytes], Awaitable[Reply]]
+
+
+class Resource(NamedTuple):
+    """What one path offers: a handler per method, and the dialect that its errors are told in."""
+
+    methods: Mapping[str, Handler]
+    dialect: DialectName = "openai_chat"
+
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 CLIENT_CLOSED_REQUEST = 499  # nginx's number for it: no response was possible
@@ -61,7 +70,8 @@ def error_reply(error: GatewayError, context: RequestContext) -> Reply:
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
     if context.decision is not None:
         headers["x-trident-route"] = ", ".join(context.decision.routes)
-    return Reply(error.status, JSON, openai_chat.encode_error(error, context.request_id), headers)
+    client = CLIENT_DIALECTS[context.dialect]
+    return Reply(error.status, JSON, client.encode_error(error, context.request_id), headers)
 
 
 def access_entry(context: RequestContext, status: int, started: float) -> dict[str, object]:
@@ -78,4 +88,13 @@ def access_entry(context: RequestContext, status: int, started: float) -> dict[s
         entry["reason"] = context.decision.reason
     if context.degraded:
         entry["degraded"] = context.degraded
+    if context.identity is not None:
+        entry["key"] = context.identity.name
+    if context.attempts:
+        entry["upstream"] = context.attempts[-1].upstream
+        entry["model"] = context.attempts[-1].model
+        if len(context.attempts) > 1:
+            entry["attempts"] = [f"{attempt.upstream}: {attempt.outcome}" for attempt in context.attempts]
+    if context.usage is not None:
+        entry["tokens_in"], entry["tokens_out"] = context.usage.input, context.usage.output
     return entry

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from router.context import RouteDescription, Turn
-from router.dialects.openai_chat import message_text
+from router.dialects.canonical import message_text
 
 MAX_TURNS = 16
 CONTEXT_TOKENS = 8192

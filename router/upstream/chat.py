@@ -1,93 +1,173 @@
-"""Asking one upstream, agent or provider, in the OpenAI chat completion dialect, whichever way it chooses to answer."""
+"""Asking one agent or provider, in a dialect that it speaks, and answering in the dialect of the client.
+
+Where both speak the same one, bytes are relayed and only watched; else the answer goes through the canonical form.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from http import HTTPStatus
-
-import orjson
-from yarl import URL
+from typing import Protocol
 
 from router.context import RequestContext
-from router.dialects import openai_chat
-from router.dialects.openai_chat import ChatRequest, JsonObject
-from router.dialects.openai_chat_stream import CompletionAssembler, stream_from_completion
+from router.dialects.base import ClientDialect, ErrorDetails, ProviderDialect
+from router.dialects.canonical import (
+    ChatRequest,
+    CompletionAssembler,
+    JsonObject,
+    chunks_of,
+    completion_text,
+    usage_of,
+)
+from router.dialects.registry import CLIENT_DIALECTS
 from router.dialects.sse import EventSplitter
 from router.errors import UpstreamError, UpstreamProtocolError, UpstreamStatus
-from router.upstream.http import Endpoint, HttpClient, UpstreamResponse
+from router.upstream.http import Exchange, HttpClient, UpstreamResponse
+from router.upstream.service import ChatService
 
-_EVENT_STREAM = "text/event-stream"
 _MAX_ERROR_BYTES = 64 * 1024
 _MAX_RETRY_AFTER_S = 3600.0
 # End-to-end headers that say nothing about who the client is. Credentials are never among them.
 _FORWARDED_HEADERS = ("traceparent", "tracestate", "baggage", "accept-language", "x-model-affinity")
-# A stream is whole when it says why it finished, or says that it is done; many servers leave out one of the two.
-_FINISHED = re.compile(rb'"finish_reason":\s*"|data: ?\[DONE\]|"error":\s*\{')
-_API_PATHS = ("/chat/completions", "/v1/messages", "/v1/responses")
 
 
-def agent_url(url: str) -> URL:
-    """Where an agent configured with ``url`` is called: there when it ends in a known API path, else below it."""
-    base = URL(url)
-    path = base.path.rstrip("/")
-    if path.endswith(_API_PATHS):
-        return base.with_path(path)
-    return base.with_path((path if not path.endswith("/v1") else path[:-3]) + openai_chat.PATH)
+class Upstream(Protocol):
+    """Whoever answers a conversation: one agent, one provider, or several of them with fail-over."""
+
+    async def complete(self, request: ChatRequest, context: RequestContext) -> bytes:
+        """A whole answer in the client's dialect. Raises ``UpstreamError``."""
+
+    def stream(self, request: ChatRequest, context: RequestContext) -> AsyncGenerator[bytes, None]:
+        """The answer as whole events in the client's dialect. Raises ``UpstreamError``, before or after the first."""
 
 
 class ChatUpstream:
-    """One agent or provider over the shared client; ``max_response_bytes`` bounds answers that are held whole."""
+    """One agent or provider over the shared client; ``max_response_bytes`` bounds answers that are held whole.
 
-    def __init__(self, endpoint: Endpoint, client: HttpClient, *, max_response_bytes: int) -> None:
-        self.name = endpoint.name
-        self._endpoint = endpoint
+    Sets ``context.usage`` where an answer counts its tokens.
+    """
+
+    def __init__(self, service: ChatService, client: HttpClient, *, max_response_bytes: int) -> None:
+        self.name = service.name
+        self._service = service
         self._client = client
         self._max_response_bytes = max_response_bytes
 
     async def complete(self, request: ChatRequest, context: RequestContext) -> bytes:
-        """A whole completion, encoded: the upstream's own bytes, or made from its stream. Raises ``UpstreamError``."""
-        async with self._client.post(self._endpoint, request.encode(), _forwarded(context)) as response:
-            await self._raise_for_status(response)
-            if response.content_type == _EVENT_STREAM:
-                return orjson.dumps(await self._assemble(response))
-            body = await response.read(self._max_response_bytes)
-        openai_chat.decode_completion(body, self.name)
-        return body
+        """A whole answer: the upstream's own bytes where it speaks the client's dialect. Raises ``UpstreamError``."""
+        client = CLIENT_DIALECTS[request.dialect]
+        dialect = self._dialect_for(request)
+        async with self._post(dialect, request, context) as response:
+            await self._raise_for_status(dialect, response)
+            if response.content_type != dialect.STREAM_TYPE:
+                body = await response.read(self._max_response_bytes)
+                if dialect.NAME == client.NAME:
+                    context.usage = client.check_completion(body, self.name) or context.usage
+                    return body
+                completion = dialect.decode_completion(body, self.name)
+            else:
+                completion = await self._assemble(dialect, response)
+        context.usage = usage_of(completion.get("usage")) or context.usage
+        return client.encode_completion(completion, request)
 
     async def ask(self, request: ChatRequest, context: RequestContext) -> str:
         """The text of the answer to ``request``, asked for without streaming. Raises ``UpstreamError``."""
         whole = request.replace(stream=False, drop=("stream_options",)) if request.stream else request
-        return openai_chat.completion_text(orjson.loads(await self.complete(whole, context)))
+        dialect = self._dialect_for(whole)
+        async with self._post(dialect, whole, context) as response:
+            await self._raise_for_status(dialect, response)
+            if response.content_type == dialect.STREAM_TYPE:
+                return completion_text(await self._assemble(dialect, response))
+            return completion_text(dialect.decode_completion(await response.read(self._max_response_bytes), self.name))
 
     async def stream(self, request: ChatRequest, context: RequestContext) -> AsyncGenerator[bytes, None]:
-        """The answer as a stream of whole events, unchanged; made from a whole answer where the upstream sends that.
+        """The answer as a stream of whole events, unchanged where the upstream speaks the client's dialect.
 
-        Raises ``UpstreamError``, before or after the first event.
+        Made from a whole answer where the upstream sends that. Raises ``UpstreamError``, also after the first event.
         """
-        async with self._client.post(self._endpoint, request.encode(), _forwarded(context)) as response:
-            await self._raise_for_status(response)
-            if response.content_type != _EVENT_STREAM:
-                body = await response.read(self._max_response_bytes)
-                yield stream_from_completion(openai_chat.decode_completion(body, self.name))
-                return
-            splitter = EventSplitter(self._max_response_bytes)
-            finished = False
-            async with aclosing(response.iter_bytes()) as pieces:
-                async for data in pieces:
-                    if events := splitter.feed(data):
-                        finished = finished or _FINISHED.search(events) is not None
+        client = CLIENT_DIALECTS[request.dialect]
+        dialect = self._dialect_for(request)
+        async with self._post(dialect, request, context) as response:
+            await self._raise_for_status(dialect, response)
+            if dialect.NAME == client.NAME and response.content_type == dialect.STREAM_TYPE:
+                async with aclosing(self._relay(client, response, context)) as relayed:
+                    async for events in relayed:
                         yield events
-            if rest := splitter.finish():
-                finished = finished or _FINISHED.search(rest) is not None
-                yield rest
-            if not finished:
-                raise UpstreamProtocolError(f"'{self.name}' ended its answer before it was finished.")
+                return
+            encoder = client.stream_encoder(request)
+            async with aclosing(self._chunks(dialect, response, context)) as batches:
+                async for batch in batches:
+                    if events := b"".join([encoder.feed(chunk) for chunk in batch]):
+                        yield events
+            yield encoder.finish()
 
-    async def _assemble(self, response: UpstreamResponse) -> JsonObject:
+    async def chunks(self, request: ChatRequest, context: RequestContext) -> AsyncGenerator[list[JsonObject], None]:
+        """The answer as batches of canonical chunks, whatever the upstream speaks. Raises ``UpstreamError``."""
+        dialect = self._dialect_for(request)
+        async with self._post(dialect, request, context) as response:
+            await self._raise_for_status(dialect, response)
+            async with aclosing(self._chunks(dialect, response, context)) as batches:
+                async for batch in batches:
+                    yield batch
+
+    def _dialect_for(self, request: ChatRequest) -> ProviderDialect:
+        spoken = self._service.dialects
+        for dialect in spoken:
+            if request.dialect == dialect.NAME:
+                return dialect
+        return spoken[0]
+
+    def _post(self, dialect: ProviderDialect, request: ChatRequest, context: RequestContext) -> Exchange:
+        body = dialect.encode_request(request)
+        call = self._service.call(dialect, request, body, context)
+        headers = {name: context.headers[name] for name in _FORWARDED_HEADERS if name in context.headers}
+        headers["x-request-id"] = context.request_id
+        headers.update(call.headers)
+        return self._client.post(call.endpoint, body, headers)
+
+    async def _relay(
+        self, client: ClientDialect, response: UpstreamResponse, context: RequestContext
+    ) -> AsyncGenerator[bytes, None]:
         splitter = EventSplitter(self._max_response_bytes)
-        assembler = CompletionAssembler(self.name)
+        observer = client.stream_observer(self.name)
+        begun = False
+        async with aclosing(response.iter_bytes()) as pieces:
+            async for data in pieces:
+                if events := splitter.feed(data):
+                    observer.watch(events)
+                    if observer.error is not None and not begun:
+                        raise observer.error  # nothing has gone out: another upstream may do better
+                    begun = True
+                    yield events
+        if rest := splitter.finish():
+            observer.watch(rest)
+            yield rest
+        context.usage = observer.usage or context.usage
+        if not observer.finished:
+            raise UpstreamProtocolError(f"'{self.name}' ended its answer before it was finished.")
+
+    async def _chunks(
+        self, dialect: ProviderDialect, response: UpstreamResponse, context: RequestContext
+    ) -> AsyncGenerator[list[JsonObject], None]:
+        if response.content_type != dialect.STREAM_TYPE:
+            completion = dialect.decode_completion(await response.read(self._max_response_bytes), self.name)
+            context.usage = usage_of(completion.get("usage")) or context.usage
+            yield chunks_of(completion)
+            return
+        decoder = dialect.stream_decoder(self.name, self._max_response_bytes)
+        async with aclosing(response.iter_bytes()) as pieces:
+            async for data in pieces:
+                if batch := decoder.feed(data):
+                    _note_usage(batch, context)
+                    yield batch
+        if batch := decoder.finish():
+            _note_usage(batch, context)
+            yield batch
+
+    async def _assemble(self, dialect: ProviderDialect, response: UpstreamResponse) -> JsonObject:
+        decoder = dialect.stream_decoder(self.name, self._max_response_bytes)
+        assembler = CompletionAssembler()
         size = 0
         async with aclosing(response.iter_bytes()) as pieces:
             async for data in pieces:
@@ -95,36 +175,40 @@ class ChatUpstream:
                 if size > self._max_response_bytes:
                     limit = self._max_response_bytes
                     raise UpstreamProtocolError(f"'{self.name}' sent an answer of more than {limit} bytes.")
-                assembler.feed(splitter.feed(data))
-        assembler.feed(splitter.finish())
-        if assembler.error is not None:
-            raise UpstreamProtocolError(f"'{self.name}' failed in the middle of its answer.")
+                for chunk in decoder.feed(data):
+                    assembler.add(chunk)
+        for chunk in decoder.finish():
+            assembler.add(chunk)
         return assembler.completion()
 
-    async def _raise_for_status(self, response: UpstreamResponse) -> None:
+    async def _raise_for_status(self, dialect: ProviderDialect, response: UpstreamResponse) -> None:
         if response.status == HTTPStatus.OK:
             return
         if response.status < HTTPStatus.BAD_REQUEST:
             raise UpstreamProtocolError(f"'{self.name}' answered with status {response.status}, which is no answer.")
         try:
-            body = await response.read(_MAX_ERROR_BYTES)
+            details = dialect.decode_error(await response.read(_MAX_ERROR_BYTES))
         except UpstreamError:
-            body = b""  # the status is known, and says more than what went wrong with its explanation
-        raise _status_error(self.name, response.status, body, response)
+            details = None  # the status is known, and says more than what went wrong with its explanation
+        raise _status_error(self.name, details, response)
 
 
-def _status_error(name: str, status: int, body: bytes, response: UpstreamResponse) -> UpstreamStatus:
+def _note_usage(batch: list[JsonObject], context: RequestContext) -> None:
+    for chunk in batch:
+        if chunk.get("usage"):
+            context.usage = usage_of(chunk["usage"]) or context.usage
+
+
+def _status_error(name: str, details: ErrorDetails | None, response: UpstreamResponse) -> UpstreamStatus:
     """The upstream's own error where it speaks the dialect, else one that says which upstream failed."""
-    error: Mapping[str, object] = orjson.loads(body)["error"] if openai_chat.is_error_payload(body) else {}
+    status = response.status
+    kind = "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "upstream_error"
     return UpstreamStatus(
-        str(error.get("message") or f"'{name}' answered with status {status}."),
+        details.message if details else f"'{name}' answered with status {status}.",
         status=status,
-        code=str(error.get("code") or "upstream_error"),
-        type_=str(
-            error.get("type")
-            or ("invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "upstream_error")
-        ),
-        param=None if error.get("param") is None else str(error["param"]),
+        code=(details and details.code) or "upstream_error",
+        type_=(details and details.type) or kind,
+        param=details.param if details else None,
         retry_after_s=_retry_after(response.header("Retry-After")),
     )
 
@@ -133,9 +217,3 @@ def _retry_after(value: str | None) -> float | None:
     if value is None or not value.isascii() or not value.isdigit():
         return None
     return min(float(value), _MAX_RETRY_AFTER_S)
-
-
-def _forwarded(context: RequestContext) -> dict[str, str]:
-    headers = {name: context.headers[name] for name in _FORWARDED_HEADERS if name in context.headers}
-    headers["x-request-id"] = context.request_id
-    return headers

@@ -12,19 +12,20 @@ import pytest
 
 from router.aio import timeout
 from router.context import RequestContext, RouteDescription
-from router.dialects.openai_chat_stream import CompletionAssembler
 from router.errors import GuardrailUnavailable, ModelUnavailable, PayloadTooLarge, UpstreamStatus, UpstreamUnreachable
 from router.guardrails import Guard, GuardPolicy
 from router.handlers.admission import Admission
 from router.handlers.agents import AgentsHandler, AnswerOptions
 from router.handlers.reply import ByteStream, Reply
 from router.routing.router import AgentRouter
-from router.upstream.chat import ChatUpstream, agent_url
+from router.upstream.chat import ChatUpstream
 from router.upstream.http import Endpoint, HttpClient
+from router.upstream.service import FixedService, agent_url
 from tests.fakes import agents as fakes
 from tests.fakes.agents import FakeAgent
 from tests.fakes.counters import RecordedMetrics
 from tests.fakes.models import ScriptedClassifier, ScriptedOrchestrator
+from tests.fakes.streams import text_of
 
 BOTH = {"flights": 0.9, "weather": 0.8}
 QUESTION = {"role": "user", "content": "Flights and weather, please"}
@@ -67,7 +68,9 @@ async def _front(
         client = HttpClient(connect_timeout_s=2)
         stack.push_async_callback(client.close)
         upstreams = {
-            name: ChatUpstream(Endpoint(name, agent_url(agent.url), 5), client, max_response_bytes=100_000)
+            name: ChatUpstream(
+                FixedService(Endpoint(name, agent_url(agent.url), 5)), client, max_response_bytes=100_000
+            )
             for name, agent in (("flights", flights), ("weather", weather))
         }
         router = AgentRouter(
@@ -100,7 +103,7 @@ async def _streamed(reply: Reply) -> bytes:
 
 
 async def _streamed_text(reply: Reply) -> str:
-    return CompletionAssembler("test").feed(await _streamed(reply))
+    return text_of(await _streamed(reply))
 
 
 async def test_agents_run_in_order_and_the_last_one_sees_what_the_first_one_said() -> None:
@@ -259,7 +262,7 @@ async def test_a_combined_answer_has_every_part_and_who_said_it() -> None:
 async def test_a_combined_stream_marks_every_chunk_with_its_agent() -> None:
     async with _front(options=COMBINED) as front:
         stream = await _streamed(await front.ask(stream=True))
-        assert CompletionAssembler("test").feed(stream) == "Flight at 8.\n\nSunny."
+        assert text_of(stream) == "Flight at 8.\n\nSunny."
         marks = [line.split(b'"trident":')[1][:22] for line in stream.split(b"\n\n") if b'"trident"' in line]
         assert set(marks) == {b'{"agent":"flights"},"c', b'{"agent":"weather"},"c'}
         assert stream.endswith(b"data: [DONE]\n\n")
@@ -289,7 +292,7 @@ async def test_an_agent_that_fails_in_a_combined_answer_fails_it() -> None:
     async with _front(options=COMBINED) as front:
         front.weather.behaviour = fakes.fail_in_stream()
         reply = await front.ask(stream=True)
-        with pytest.raises(Exception, match="weather"):
+        with pytest.raises(Exception, match="The agent broke"):
             await _streamed(reply)
 
 

@@ -14,8 +14,9 @@ from router.handlers.admission import Admission
 from router.handlers.completions import CompletionsHandler
 from router.handlers.reply import ByteStream, Reply
 from router.routing.models import ModelRouter, ProviderModel
-from router.upstream.chat import ChatUpstream, agent_url
+from router.upstream.chat import ChatUpstream
 from router.upstream.http import Endpoint, HttpClient
+from router.upstream.service import FixedService, agent_url
 from tests.fakes.agents import DEFAULT_TEXT, FakeAgent
 from tests.fakes.counters import RecordedMetrics
 from tests.fakes.models import ScriptedClassifier
@@ -32,9 +33,8 @@ ENTRIES = [
 async def _handler(provider: FakeAgent) -> AsyncIterator[CompletionsHandler]:
     client = HttpClient(connect_timeout_s=2)
     headers = {"Authorization": "Bearer provider-key"}
-    upstream = ChatUpstream(
-        Endpoint("openai/gpt-4o", agent_url(provider.url), 5, headers), client, max_response_bytes=9999
-    )
+    endpoint = Endpoint("openai/gpt-4o", agent_url(provider.url), 5, headers)
+    upstream = ChatUpstream(FixedService(endpoint), client, max_response_bytes=9999)
     metrics = RecordedMetrics().metrics
     guard = Guard(GuardPolicy("jailbreak", frozenset({"jailbreak"}), 0.5, "No."), ScriptedClassifier(), metrics)
     router = ModelRouter(ENTRIES, {"smart": "openai/gpt-4o"})

@@ -16,7 +16,7 @@ from router.dialects.openai_chat_stream import encode_stream_error
 from router.errors import GatewayError, InvalidRequest, OperatorError, UpstreamStatus, UpstreamUnreachable
 from router.handlers.reply import EVENT_STREAM, JSON, ByteStream, Reply
 from router.listeners.http import HttpListener, ListenerOptions
-from router.listeners.middleware import Handler
+from router.listeners.middleware import Handler, Resource
 from router.telemetry import semconv
 from router.telemetry.access_log import LoggedAccess
 from tests.fakes.counters import RecordedMetrics
@@ -34,7 +34,9 @@ async def _listening(
 ) -> AsyncIterator[HttpListener]:
     fields = {"timeout_s": 5.0, "max_body_bytes": 1000, "drain_timeout_s": 1.0, "body_timeout_s": 5.0}
     options = ListenerOptions("front", "127.0.0.1", 0, **{**fields, **changes})
-    listener = HttpListener(options, {CHAT: {"POST": handler}}, (recorded or RecordedMetrics()).metrics, LoggedAccess())
+    listener = HttpListener(
+        options, {CHAT: Resource({"POST": handler})}, (recorded or RecordedMetrics()).metrics, LoggedAccess()
+    )
     await listener.start()
     try:
         yield listener

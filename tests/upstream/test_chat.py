@@ -11,8 +11,7 @@ from yarl import URL
 
 from router.context import RequestContext
 from router.dialects import openai_chat
-from router.dialects.openai_chat import ChatRequest
-from router.dialects.openai_chat_stream import CompletionAssembler
+from router.dialects.canonical import ChatRequest, completion_text
 from router.errors import (
     GatewayError,
     UpstreamError,
@@ -21,11 +20,13 @@ from router.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from router.upstream.chat import ChatUpstream, agent_url
+from router.upstream.chat import ChatUpstream
 from router.upstream.http import Endpoint, HttpClient
+from router.upstream.service import FixedService, agent_url
 from tests.fakes import agents
 from tests.fakes.agents import DEFAULT_TEXT, FakeAgent
 from tests.fakes.http_exchange import Exchange, head
+from tests.fakes.streams import text_of
 
 LIMIT = 100_000
 
@@ -46,15 +47,14 @@ async def _upstream(
     client = HttpClient(connect_timeout_s=2)
     endpoint = Endpoint("weather", agent_url(agent.url), timeout_s, headers or {})
     try:
-        yield ChatUpstream(endpoint, client, max_response_bytes=LIMIT)
+        yield ChatUpstream(FixedService(endpoint), client, max_response_bytes=LIMIT)
     finally:
         await client.close()
 
 
 async def _stream_text(upstream: ChatUpstream, context: RequestContext | None = None) -> str:
-    assembler = CompletionAssembler("weather")
     async with aclosing(upstream.stream(_request(stream=True), context or _context())) as events:
-        return "".join([assembler.feed(data) async for data in events])
+        return "".join([text_of(data) async for data in events])
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ async def test_bytes_are_relayed_untouched_both_ways() -> None:
     async with FakeAgent() as agent, _upstream(agent) as upstream:
         request = _request()
         body = await upstream.complete(request, _context())
-        assert agent.requests[0].body == request.encode()
-        assert openai_chat.completion_text(orjson.loads(body)) == DEFAULT_TEXT
+        assert agent.requests[0].body == request.native_body()
+        assert completion_text(orjson.loads(body)) == DEFAULT_TEXT
 
 
 async def test_neither_credentials_nor_cookies_reach_an_upstream() -> None:
@@ -112,8 +112,7 @@ async def test_a_stream_arrives_in_whole_events(torn: bool) -> None:
     ):
         pieces = [data async for data in events]
     assert all(piece.endswith(b"\n\n") for piece in pieces)
-    assembler = CompletionAssembler("weather")
-    assert "".join(map(assembler.feed, pieces)) == DEFAULT_TEXT
+    assert "".join(map(text_of, pieces)) == DEFAULT_TEXT
 
 
 async def test_an_upstream_that_cannot_stream_is_streamed() -> None:
@@ -125,7 +124,7 @@ async def test_an_upstream_that_always_streams_is_put_together() -> None:
     async with FakeAgent(behaviour=agents.stream()) as agent, _upstream(agent) as upstream:
         whole = orjson.loads(await upstream.complete(_request(), _context()))
         assert whole["object"] == "chat.completion"
-        assert openai_chat.completion_text(whole) == DEFAULT_TEXT
+        assert completion_text(whole) == DEFAULT_TEXT
 
 
 async def test_asking_never_streams() -> None:
