@@ -9,7 +9,15 @@ message, delta ``thinking_blocks`` (list)          reasoning that has to come ba
                                                    "thinking", "signature"}``, ``{"type": "redacted_thinking", "data"}``
                                                    or ``{"type": "reasoning", ...}``, a Responses item
 ``prompt_tokens_details.cache_write_tokens`` (int) input tokens that were written to the provider's prompt cache
-any part ``cache_control``                         Anthropic's marker for prompt caching
+message, delta ``citations`` (list)                Anthropic's citations of the text
+message, delta ``native_blocks`` (list)            blocks of an Anthropic answer that nothing else has a word for, such as
+                                                   those of server tools
+choice ``native_finish_reason`` (str)              the provider's own word where ``finish_reason`` says less
+choice ``stop_reason`` (str)                       the stop sequence that ended the text, as vLLM names it
+any part, tool, tool call ``cache_control``        Anthropic's marker for prompt caching; also on tool messages
+any part, tool, tool call ``anthropic`` (object)   what the client wrote, where that says more than the translation
+tool message ``is_error`` (bool)                   the tool failed
+tool message, content parts that are no text       images and files that a tool gave back
 """
 
 from __future__ import annotations
@@ -61,9 +69,13 @@ class ChatRequest:
 
     ``untranslated`` names what the client sent that the canonical form has no place for and that only advises, such as
     cache markers; clients read it in ``x-trident-untranslated`` when the provider speaks another dialect.
+
+    ``refused`` names what has no place in the canonical form and cannot be left out: only a provider of the client's own
+    dialect can serve such a request (``require_translatable``). ``extras`` are the top-level fields among the two, for a
+    provider of that dialect that gets the rest translated because something was changed.
     """
 
-    __slots__ = ("_native", "_payload", "_raw", "dialect", "untranslated")
+    __slots__ = ("_native", "_payload", "_raw", "dialect", "extras", "refused", "untranslated")
 
     def __init__(
         self,
@@ -73,12 +85,16 @@ class ChatRequest:
         dialect: DialectName = "openai_chat",
         native: JsonObject | None = None,
         untranslated: Sequence[str] = (),
+        refused: Sequence[str] = (),
+        extras: Mapping[str, Any] | None = None,
     ) -> None:
         self._payload = payload
         self._raw = raw
         self.dialect = dialect
         self._native = payload if dialect == "openai_chat" else native
         self.untranslated = tuple(untranslated)
+        self.refused = tuple(refused)
+        self.extras: Mapping[str, Any] = extras or {}
 
     @property
     def payload(self) -> Mapping[str, Any]:
@@ -113,7 +129,24 @@ class ChatRequest:
         native = None
         if self._native is not None and not dropped and fields.keys() <= _SHARED_FIELDS:
             native = {**self._native, **fields}
-        return ChatRequest(payload, dialect=self.dialect, native=native, untranslated=self.untranslated)
+        return ChatRequest(
+            payload,
+            dialect=self.dialect,
+            native=native,
+            untranslated=self.untranslated,
+            refused=self.refused,
+            extras=self.extras,
+        )
+
+    def require_translatable(self, provider: DialectName) -> None:
+        """Raises ``InvalidRequest`` that names the first field which ``provider``, another dialect, has no word for."""
+        if self.refused:
+            field = self.refused[0]
+            raise InvalidRequest(
+                f"'{field}' cannot be translated for this provider ({provider}); only a provider that speaks "
+                f"{self.dialect} understands it.",
+                param=field,
+            )
 
     def native_body(self) -> bytes | None:
         """The request in the client's own dialect: as received where nothing was changed, ``None`` where it is lost."""
