@@ -5,6 +5,7 @@ The ``from_*`` functions read protobuf messages, which are untyped here; nothing
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -70,6 +71,21 @@ class ModelConfig:
             return float(self.parameters.get("threshold", "0.5"))
         except ValueError:
             return 0.5
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """The score that counts as a yes for each label, from the parameter ``thresholds`` in the order of ``labels``.
+
+        ``threshold`` for every label without it, when the two lists differ in length, or when one entry is no number.
+        """
+        same = dict.fromkeys(self.labels, self.threshold)
+        try:
+            values = [float(part) for part in self.parameters.get("thresholds", "").split(",")]
+        except ValueError:
+            return same
+        if len(values) != len(self.labels) or any(math.isnan(value) for value in values):
+            return same
+        return dict(zip(self.labels, values, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ class ScoringOrchestrator:
 class Classifier:
     """A classifier of the guardrail contract: texts in, a probability per label out.
 
-    The labels and the threshold are the model's own (parameters of its configuration). They are read once per version,
+    The labels and the thresholds are the model's own (parameters of its configuration). They are read once per version,
     and again when an answer disagrees with them or when they are a minute old.
     """
 
@@ -126,6 +126,7 @@ class Classifier:
         self._client = client
         self._max_batch_size = 0
         self._threshold = 0.0
+        self._thresholds: Mapping[str, float] = {}
         self._labels: dict[str, tuple[str, ...]] = {}
         self._read_at = float("-inf")
 
@@ -162,6 +163,11 @@ class Classifier:
         await self._refresh(time.monotonic() + timeout_s)
         return self._threshold
 
+    async def thresholds(self, *, timeout_s: float) -> Mapping[str, float]:
+        """For each label, the score from which the model's makers take a text to carry it."""
+        await self._refresh(time.monotonic() + timeout_s)
+        return self._thresholds
+
     async def labels(self, *, timeout_s: float) -> tuple[str, ...]:
         """The labels of the newest version, read now."""
         return await self._read_config("", time.monotonic() + timeout_s)
@@ -195,6 +201,7 @@ class Classifier:
             raise ModelUnavailable(f"The model {self.model!r} cannot classify: it takes no batches.")
         self._max_batch_size = config.max_batch_size
         self._threshold = config.threshold
+        self._thresholds = config.thresholds
         self._read_at = time.monotonic()
         if version:
             self._labels[version] = config.labels

@@ -220,3 +220,16 @@ async def test_thresholds_are_the_models_own(client, triton):
 async def test_a_threshold_that_is_no_number_counts_as_none(client, triton):
     triton.orchestrator(lambda conversation, routes: [0.5, 1.0]).parameters["threshold"] = "high"
     assert (await score(client)).threshold == 0.5
+
+
+async def test_each_label_can_have_a_threshold_of_its_own(client, triton):
+    model = triton.classifier("guard", ["hate", "self-harm"], lambda text: [0.1, 0.1])
+    model.parameters["thresholds"] = "0.6, 0.25"
+    assert await Classifier(client, "guard").thresholds(timeout_s=5) == {"hate": 0.6, "self-harm": 0.25}
+
+
+@pytest.mark.parametrize("given", [None, "", "0.6", "0.6,0.2,0.1", "0.6,low", "0.6,nan"])
+async def test_labels_share_the_threshold_where_the_list_does_not_fit_them(client, triton, given):
+    model = triton.classifier("guard", ["hate", "self-harm"], lambda text: [0.1, 0.1])
+    model.parameters |= {"threshold": "0.75"} if given is None else {"threshold": "0.75", "thresholds": given}
+    assert await Classifier(client, "guard").thresholds(timeout_s=5) == {"hate": 0.75, "self-harm": 0.75}
