@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.config import Config
+from router.config import Agent, Config
 from router.config.introspection import item_of, sections_in, value_of
 
 FULL = """\
@@ -199,6 +199,20 @@ def test_agents(full: Config) -> None:
     assert concierge.url == "http://concierge.internal:10510/v1/chat/completions"
     assert (concierge.timeout, concierge.headers, concierge.dialect) == (90.0, {"x-team": "travel"}, "openai_chat")
     assert (bookings.timeout, bookings.headers, bookings.dialect) == (120.0, {}, "openai_chat")
+
+
+@pytest.mark.parametrize(
+    ("url", "dialect"),
+    [
+        ("http://h:1", "openai_chat"),
+        ("http://h:1/x/v1/messages", "anthropic_messages"),
+        ("http://h:1/v1/messages/", "anthropic_messages"),
+        ("http://h:1/v1/responses", "openai_responses"),
+    ],
+)
+def test_the_url_of_an_agent_says_what_it_speaks(url: str, dialect: str) -> None:
+    assert Agent(id="a", url=url).dialect == dialect
+    assert Agent(id="a", url=url, dialect="openai_chat").dialect == "openai_chat"
 
 
 def test_filters(full: Config) -> None:

@@ -1,0 +1,145 @@
+"""Everything that serves one configuration, from start to drain."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+
+from opentelemetry.metrics import get_meter
+
+from router import __version__
+from router.config import Config, Listener, LoadedConfig
+from router.dialects.registry import CLIENT_DIALECTS
+from router.errors import OperatorError
+from router.handlers.admission import Admission
+from router.handlers.agents import AgentsHandler, AnswerOptions
+from router.handlers.completions import CompletionsHandler
+from router.handlers.meta import MetaHandler
+from router.listeners.http import HttpListener, ListenerOptions
+from router.listeners.middleware import Handler, Resource
+from router.runtime.agents import build_agents, build_routers, models_in_use
+from router.runtime.guards import build_guard
+from router.runtime.models import build_model_router, build_providers, model_list
+from router.telemetry.access_log import AccessLog
+from router.telemetry.metrics import Metrics
+from router.triton.client import TritonClient
+from router.upstream.http import HttpClient
+
+logger = logging.getLogger(__name__)
+
+_READY_WITHIN_S = 1.0
+
+
+class Runtime:
+    """Everything that serves one configuration. ``start`` it, then ``close`` it, which drains first."""
+
+    def __init__(self, config: Config, *, triton_url: str, metrics: Metrics, access_log: AccessLog) -> None:
+        self._config = config
+        self._triton_url = triton_url
+        self._metrics = metrics
+        self._access_log = access_log
+        self._closing = AsyncExitStack()
+        self.listeners: tuple[HttpListener, ...] = ()
+
+    async def start(self, *, reuse_port: bool = False) -> None:
+        """Bind every listener. Raises ``OperatorError``, with nothing left open, when one cannot be bound."""
+        triton = TritonClient(self._triton_url)
+        self._closing.push_async_callback(triton.close)
+        client = HttpClient(connect_timeout_s=self._config.limits.connect_timeout)
+        self._closing.push_async_callback(client.close)
+        try:
+            for listener in self._build(triton, client):
+                await listener.start(reuse_port=reuse_port)
+                self.listeners += (listener,)
+            if not self.listeners:
+                raise OperatorError(
+                    "Nothing to serve: this version serves listeners of the types agent and model only.",
+                    fix="Add a listener of one of these types.",
+                )
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Stop accepting on every listener, let requests in flight finish, then let go of everything."""
+        listeners, self.listeners = self.listeners, ()
+        await asyncio.gather(*(listener.drain() for listener in listeners))
+        await self._closing.aclose()
+
+    def _build(self, triton: TritonClient, client: HttpClient) -> Iterable[HttpListener]:
+        config = self._config
+        guard = build_guard(config, triton, self._metrics)
+        admission = Admission(guard, max_chars=config.limits.max_guard_chars)
+        meta = MetaHandler(model_list(config), _readiness(triton, models_in_use(config)))
+        routers = build_routers(config, triton, self._metrics)
+        agents = build_agents(config, client)
+        completions = CompletionsHandler(build_model_router(config), build_providers(config, client), admission)
+        for listener in config.listeners:
+            if listener.type == "agent":
+                options = AnswerOptions(listener.answer, listener.parallel)
+                complete = AgentsHandler(agents, routers[listener.name], admission, options).complete
+            elif listener.type == "model":
+                complete = completions.complete
+            else:
+                continue  # prompt listeners load, and are named among the keys that do nothing yet
+            yield HttpListener(_options(config, listener), _paths(complete, meta), self._metrics, self._access_log)
+
+
+def _options(config: Config, listener: Listener) -> ListenerOptions:
+    limits = config.limits
+    return ListenerOptions(
+        listener.name,
+        listener.address,
+        listener.port,
+        timeout_s=listener.timeout,
+        max_body_bytes=limits.max_body_bytes,
+        drain_timeout_s=limits.drain_timeout,
+        body_timeout_s=limits.body_timeout,
+    )
+
+
+def _paths(complete: Handler, meta: MetaHandler) -> Mapping[str, Resource]:
+    return {
+        **{dialect.PATH: Resource({"POST": complete}, name) for name, dialect in CLIENT_DIALECTS.items()},
+        "/v1/models": Resource({"GET": meta.models}),
+        "/healthz": Resource({"GET": meta.healthz}),
+        "/readyz": Resource({"GET": meta.readyz}),
+    }
+
+
+def _readiness(triton: TritonClient, models: Sequence[str]) -> Callable[[], Awaitable[Sequence[str]]]:
+    async def not_ready() -> list[str]:
+        answers = await asyncio.gather(*(triton.model_ready(model, _READY_WITHIN_S) for model in models))
+        return [model for model, ready in zip(models, answers, strict=True) if not ready]
+
+    return not_ready
+
+
+async def serve(
+    loaded: LoadedConfig,
+    *,
+    triton_url: str,
+    access_log: AccessLog,
+    reuse_port: bool = False,
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve every listener of ``loaded`` until SIGTERM or SIGINT, then let the requests in flight finish."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    metrics = Metrics(get_meter("trident", __version__))
+    runtime = Runtime(loaded.config, triton_url=triton_url, metrics=metrics, access_log=access_log)
+    await runtime.start(reuse_port=reuse_port)
+    try:
+        gc.freeze()  # what is here now stays; the collector need not look at it again
+        on_ready()
+        await stop.wait()
+        logger.info("draining", extra={"timeout_s": loaded.config.limits.drain_timeout})
+    finally:
+        await runtime.close()
+        access_log.flush()
