@@ -10,8 +10,8 @@ message, delta ``thinking_blocks`` (list)          reasoning that has to come ba
                                                    or ``{"type": "reasoning", ...}``, a Responses item
 ``prompt_tokens_details.cache_write_tokens`` (int) input tokens that were written to the provider's prompt cache
 message, delta ``citations`` (list)                Anthropic's citations of the text
-message, delta ``native_blocks`` (list)            blocks of an Anthropic answer that nothing else has a word for, such as
-                                                   those of server tools
+message, delta ``native_blocks`` (list)            blocks of an Anthropic answer that nothing else has a word for, such
+                                                   as those of server tools
 choice ``native_finish_reason`` (str)              the provider's own word where ``finish_reason`` says less
 choice ``stop_reason`` (str)                       the stop sequence that ended the text, as vLLM names it
 any part, tool, tool call ``cache_control``        Anthropic's marker for prompt caching; also on tool messages
@@ -41,6 +41,8 @@ DialectName: TypeAlias = Literal["openai_chat", "anthropic_messages", "openai_re
 _KEEP_UNKNOWN = ConfigDict(extra="allow", strict=True)
 # Fields that mean the same in every dialect of a client, so that changing them leaves a native body usable.
 _SHARED_FIELDS = frozenset({"model", "stream"})
+# What a choice says about how its answer ended.
+_ENDING_FIELDS = ("finish_reason", "native_finish_reason", "stop_reason")
 
 
 @with_config(_KEEP_UNKNOWN)
@@ -70,9 +72,9 @@ class ChatRequest:
     ``untranslated`` names what the client sent that the canonical form has no place for and that only advises, such as
     cache markers; clients read it in ``x-trident-untranslated`` when the provider speaks another dialect.
 
-    ``refused`` names what has no place in the canonical form and cannot be left out: only a provider of the client's own
-    dialect can serve such a request (``require_translatable``). ``extras`` are the top-level fields among the two, for a
-    provider of that dialect that gets the rest translated because something was changed.
+    ``refused`` names what has no place in the canonical form and cannot be left out: only a provider of the client's
+    own dialect can serve such a request (``require_translatable``). ``extras`` are the top-level fields among the two,
+    for a provider of that dialect that gets the rest translated because something was changed.
     """
 
     __slots__ = ("_native", "_payload", "_raw", "dialect", "extras", "refused", "untranslated")
@@ -141,12 +143,7 @@ class ChatRequest:
     def require_translatable(self, provider: DialectName) -> None:
         """Raises ``InvalidRequest`` that names the first field which ``provider``, another dialect, has no word for."""
         if self.refused:
-            field = self.refused[0]
-            raise InvalidRequest(
-                f"'{field}' cannot be translated for this provider ({provider}); only a provider that speaks "
-                f"{self.dialect} understands it.",
-                param=field,
-            )
+            raise untranslatable(self.refused[0], provider)
 
     def native_body(self) -> bytes | None:
         """The request in the client's own dialect: as received where nothing was changed, ``None`` where it is lost."""
@@ -155,6 +152,11 @@ class ChatRequest:
         if self._raw is None:
             self._raw = encode_json(self._native)
         return self._raw
+
+
+def untranslatable(field: str, provider: DialectName) -> InvalidRequest:
+    """The error for a request's ``field`` that means something and has no counterpart in the provider's dialect."""
+    return InvalidRequest(f"'{field}' cannot be translated for this provider ({provider}).", param=field)
 
 
 def encode_json(payload: object) -> bytes:
@@ -295,7 +297,8 @@ def chunks_of(whole: Mapping[str, Any]) -> list[JsonObject]:
         if calls := message.get("tool_calls"):
             message["tool_calls"] = [{"index": position, **call} for position, call in enumerate(calls)]
         first = {"index": index, "delta": {"role": "assistant", **message}, "finish_reason": None}
-        last = {"index": index, "delta": {}, "finish_reason": choice.get("finish_reason") or "stop"}
+        ending = {name: choice[name] for name in _ENDING_FIELDS if choice.get(name) is not None}
+        last = {"index": index, "delta": {}, "finish_reason": "stop", **ending}
         chunks += [{**base, "choices": [first]}, {**base, "choices": [last]}]
     if whole.get("usage"):
         chunks.append({**base, "choices": [], "usage": whole["usage"]})
@@ -310,7 +313,7 @@ class CompletionAssembler:
         self._texts: dict[str, list[str]] = {}
         self._lists: dict[str, list[Any]] = {}
         self._tool_calls: dict[int, JsonObject] = {}
-        self._finish_reason: str | None = None
+        self._ending: JsonObject = {}
         self._usage: JsonObject | None = None
 
     def add(self, piece: Mapping[str, Any]) -> str:
@@ -321,7 +324,8 @@ class CompletionAssembler:
         for choice in piece.get("choices") or ():
             if choice.get("index", 0) != 0:
                 continue
-            self._finish_reason = choice.get("finish_reason") or self._finish_reason
+            if choice.get("finish_reason"):
+                self._ending = {name: choice[name] for name in _ENDING_FIELDS if choice.get(name) is not None}
             delta = choice.get("delta") or {}
             content = delta.get("content")
             text += content if isinstance(content, str) else ""
@@ -340,9 +344,7 @@ class CompletionAssembler:
             "object": "chat.completion",
             "created": self._head.get("created") or int(time.time()),
             "model": self._head.get("model") or "",
-            "choices": [
-                {"index": 0, "message": message, "logprobs": None, "finish_reason": self._finish_reason or "stop"}
-            ],
+            "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop", **self._ending}],
         }
         if self._usage:
             whole["usage"] = self._usage
