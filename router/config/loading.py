@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from router.config.activity import inactive_keys, not_enforced
+from router.config.aws import complete_bedrock
 from router.config.document import Document
 from router.config.draft import Draft
 from router.config.environment import MissingVariable, read_environment
@@ -49,6 +50,7 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> LoadedC
     problems += environment.problems
     problems += _drop_empty(document)
     problems += migrate(document)
+    complete_bedrock(document, environment.variables)
     config, invalid = validate(document, path.parent.absolute())
     problems += _beside(problems, invalid)
     draft = Draft(document)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from router.config.draft import Draft
+from router.config.known_providers import AZURE, BEDROCK, KNOWN_PROVIDERS, interface_of, is_azure_v1, region_of
 from router.config.problems import KeyPath, Problem, did_you_mean
-from router.config.providers import KNOWN_PROVIDERS
 
 # Names of the built-in orchestrator in existing configurations.
 _BUILT_IN_MODELS = ("Plano-Orchestrator", "Arch-Router")
+# What a Bedrock entry has beside the other keys.
+_AWS_KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "region")
 
 
 def check_models(draft: Draft) -> Iterator[Problem]:
@@ -46,29 +48,70 @@ def _provider(draft: Draft, path: KeyPath) -> Iterator[Problem]:
     model = draft.text((*path, "model"))
     if model is None or "/" not in model:
         return
-    provider = model.partition("/")[0]
     if model.endswith("/*") and draft.flag((*path, "default")):
         message = "A wildcard cannot be the default: it names no model."
         yield draft.document.problem((*path, "default"), message, "Mark an entry with a model as the default.")
     if draft.flag((*path, "passthrough_auth")) and draft.get((*path, "access_key")) is not None:
         message = "`access_key` is not used: `passthrough_auth` forwards the client's own key."
         yield draft.document.warning((*path, "access_key"), message, "Remove one of them.")
-    interface = draft.get((*path, "provider_interface"))
+    provider = model.partition("/")[0]
+    interface = interface_of(provider, draft.text((*path, "provider_interface")))
+    yield from _address(draft, path, provider, interface)
+    if interface == BEDROCK:
+        yield from _bedrock(draft, path)
+    else:
+        yield from _unused(draft, path, _AWS_KEYS, "only `amazon_bedrock` has it")
+    if interface != AZURE:
+        yield from _unused(draft, path, ("api_version",), "only `azure_openai` has it")
+    elif is_azure_v1(draft.text((*path, "base_url"))):
+        yield from _unused(draft, path, ("api_version",), "URLs that end in `/openai/v1` have none")
+
+
+def _address(draft: Draft, path: KeyPath, provider: str, interface: str) -> Iterator[Problem]:
+    """Whether it is known where the provider is."""
+    place: KeyPath = (*path, "model")
     base_url = draft.get((*path, "base_url"))
     known = KNOWN_PROVIDERS.get(provider)
-    shown = draft.show((*path, "model"))
-    if known is None and (interface is None or base_url is None):
-        absent = " and ".join(
-            f"`{key}`" for key, value in (("base_url", base_url), ("provider_interface", interface)) if value is None
-        )
+    shown = draft.show(place)
+    if interface == BEDROCK:
+        if base_url is None and draft.get((*path, "region")) is None:
+            message = f"It is not said in which AWS region the provider of {shown} is."
+            yield draft.document.problem(place, message, "Add `region`, as in `region: us-east-1`, or set AWS_REGION.")
+    elif known is None and (interface == provider or base_url is None):
+        given = {"base_url": base_url, "provider_interface": draft.get((*path, "provider_interface"))}
+        absent = " and ".join(f"`{key}`" for key, value in given.items() if value is None)
         hint = did_you_mean(provider, KNOWN_PROVIDERS, plural="providers")
         hint = hint if hint.startswith("Did you mean") else "Add it, for example with `provider_interface: openai`."
-        yield draft.document.problem(
-            (*path, "model"), f"The provider of {shown} is not a known one: it needs {absent}.", hint
-        )
+        yield draft.document.problem(place, f"The provider of {shown} is not a known one: it needs {absent}.", hint)
     elif known is not None and known.base_url is None and base_url is None:
         message = f"The provider of {shown} has no common address: it needs `base_url`."
-        yield draft.document.problem((*path, "model"), message, "Add it, as in `base_url: http://localhost:11434`.")
+        yield draft.document.problem(place, message, "Add it, as in `base_url: http://localhost:11434`.")
+
+
+def _bedrock(draft: Draft, path: KeyPath) -> Iterator[Problem]:
+    """Whether requests can be authorised, and signed for a region."""
+    key, secret, token, region = ((*path, name) for name in _AWS_KEYS)
+    for part, other in ((key, secret), (secret, key), (token, key)):
+        if draft.get(part) is not None and draft.get(other) is None:
+            message = f"`{part[-1]}` is of no use without `{other[-1]}`."
+            yield draft.document.problem(part, message, "Add it.", on_key=True)
+    if draft.get(key) is None:
+        if draft.get((*path, "access_key")) is None and not draft.flag((*path, "passthrough_auth")):
+            message = f"There are no credentials for {draft.show((*path, 'model'))}, so Bedrock will refuse requests."
+            hint = "Add an `access_key`, or `aws_access_key_id` and `aws_secret_access_key`, or set AWS's variables."
+            yield draft.document.warning((*path, "model"), message, hint)
+    elif draft.get((*path, "access_key")) is not None or draft.flag((*path, "passthrough_auth")):
+        message = "`aws_access_key_id` is not used: a request with an API key needs no signature."
+        yield draft.document.warning(key, message, "Remove one of them.")
+    elif draft.get(region) is None and region_of(draft.text((*path, "base_url"))) is None:
+        message = "Requests are signed for a region, and `base_url` does not say which one it is."
+        yield draft.document.problem(key, message, "Add `region`, as in `region: us-east-1`.", on_key=True)
+
+
+def _unused(draft: Draft, path: KeyPath, keys: tuple[str, ...], reason: str) -> Iterator[Problem]:
+    for key in keys:
+        if draft.get((*path, key)) is not None:
+            yield draft.document.warning((*path, key), f"`{key}` is not used: {reason}.", "Remove it.")
 
 
 def _aliases(draft: Draft) -> Iterator[Problem]:

@@ -1,12 +1,9 @@
-"""``model_providers`` and ``model_aliases``, and what is known about well-known providers."""
+"""``model_providers`` and ``model_aliases``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -14,94 +11,29 @@ from pydantic import (
     ModelWrapValidatorHandler,
     PrivateAttr,
     SecretStr,
+    StringConstraints,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from router.config.environment import MissingVariable
-from router.config.fields import VALUE, Headers, Kind, Name, Section, Text, Url, refuse
-
-ProviderDialect = Literal["openai_chat", "anthropic_messages", "azure_openai", "bedrock_converse"]
-
-ProviderInterface = Literal[
-    "openai",
-    "anthropic",
-    "claude",
-    "amazon_bedrock",
-    "azure_openai",
-    "chatgpt",
-    "deepseek",
-    "digitalocean",
-    "edenai",
-    "gemini",
-    "groq",
-    "mistral",
-    "moonshotai",
-    "ollama",
-    "openrouter",
-    "plano",
-    "arch",
-    "qwen",
-    "together_ai",
-    "vercel",
-    "vllm",
-    "xai",
-    "xiaomi",
-    "zhipu",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class KnownProvider:
-    """What needs no configuration: the dialect, and the base URL unless every customer has another one."""
-
-    dialect: ProviderDialect = "openai_chat"
-    base_url: str | None = None
-
-
-# Base URLs include everything before the dialect's own path (`/chat/completions`, `/messages`). Taken from the API
-# references of the providers.
-KNOWN_PROVIDERS: Mapping[str, KnownProvider] = MappingProxyType(
-    {
-        "openai": KnownProvider(base_url="https://api.openai.com/v1"),
-        "anthropic": KnownProvider("anthropic_messages", "https://api.anthropic.com/v1"),
-        "deepseek": KnownProvider(base_url="https://api.deepseek.com/v1"),
-        "groq": KnownProvider(base_url="https://api.groq.com/openai/v1"),
-        "mistral": KnownProvider(base_url="https://api.mistral.ai/v1"),
-        "gemini": KnownProvider(base_url="https://generativelanguage.googleapis.com/v1beta/openai"),
-        "xai": KnownProvider(base_url="https://api.x.ai/v1"),
-        "together_ai": KnownProvider(base_url="https://api.together.xyz/v1"),
-        "moonshotai": KnownProvider(base_url="https://api.moonshot.ai/v1"),
-        "zhipu": KnownProvider(base_url="https://open.bigmodel.cn/api/paas/v4"),
-        "openrouter": KnownProvider(base_url="https://openrouter.ai/api/v1"),
-        "vercel": KnownProvider(base_url="https://ai-gateway.vercel.sh/v1"),
-        "digitalocean": KnownProvider(base_url="https://inference.do-ai.run/v1"),
-        "xiaomi": KnownProvider(base_url="https://api.xiaomimimo.com/v1"),
-        "edenai": KnownProvider(base_url="https://api.edenai.run/v3"),
-        "azure_openai": KnownProvider("azure_openai"),
-        "amazon_bedrock": KnownProvider("bedrock_converse"),
-        "ollama": KnownProvider(),
-        "qwen": KnownProvider(),
-        "vllm": KnownProvider(),
-        "plano": KnownProvider(),
-        "arch": KnownProvider(),
-    }
+from router.config.fields import VALUE, Duration, Headers, Kind, Name, Section, Text, Url, Whole, refuse
+from router.config.known_providers import KNOWN_PROVIDERS as KNOWN_PROVIDERS
+from router.config.known_providers import KnownProvider as KnownProvider
+from router.config.known_providers import (
+    ProviderDialect,
+    ProviderInterface,
+    base_url_of,
+    dialects_of,
+    interface_of,
+    region_of,
 )
+from router.config.prices import TokenPrice
 
-# Interfaces that are spelled unlike the provider whose dialect they speak.
-_INTERFACE_NAMES = {"claude": "anthropic", "chatgpt": "openai"}
-
-
-# Dialects whose paths stand below `/v1` everywhere, so that a base URL may leave it out.
-_VERSIONED_DIALECTS = ("openai_chat", "anthropic_messages")
-
-
-def dialect_of(provider: str, interface: str | None = None) -> ProviderDialect:
-    """The dialect of a provider name; ``interface`` (``provider_interface``) wins over it."""
-    name = interface or provider
-    known = KNOWN_PROVIDERS.get(_INTERFACE_NAMES.get(name, name))
-    return known.dialect if known is not None else "openai_chat"
+# The newest of the dated versions, which the v1 API has followed; those before it know fewer fields. Reference:
+# https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle
+_AZURE_API_VERSION = "2025-04-01-preview"
 
 
 def _check_model(value: str) -> str:
@@ -113,7 +45,28 @@ def _check_model(value: str) -> str:
     return value
 
 
+def _check_region(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]+", value):
+        refuse(f"{VALUE} is not the name of an AWS region.", "Write it as in `us-east-1`.")
+    return value
+
+
+def _check_api_version(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.-]{1,40}", value):
+        refuse(f"{VALUE} is not an API version.", f"Write it as in `{_AZURE_API_VERSION}`.")
+    return value
+
+
 ModelName = Annotated[Name, AfterValidator(_check_model), Kind("provider/model")]
+# Both end up in URLs.
+Region = Annotated[str, StringConstraints(min_length=1, max_length=40), AfterValidator(_check_region), Kind("region")]
+ApiVersion = Annotated[str, AfterValidator(_check_api_version), Kind("version")]
+KeyHeader = Literal["authorization", "api-key", "x-api-key"]
+
+
+def _default_dialects(known: dict[str, Any]) -> tuple[ProviderDialect, ...]:
+    provider = str(known.get("model", "")).partition("/")[0]
+    return dialects_of(provider, known.get("provider_interface"), known.get("base_url"))
 
 
 class InlinePreference(Section):
@@ -142,14 +95,51 @@ class ModelProvider(Section):
     provider_interface: ProviderInterface | None = Field(
         default=None, description="The API that a provider of any other name speaks."
     )
+    region: Region | None = Field(
+        default=None, description="AWS region of Bedrock. Default: that of `base_url`, or `AWS_REGION`."
+    )
     base_url: Url | None = Field(
         default=None,
         validate_default=True,
         description="Where the provider's API is; its path is kept (without a path, `/v1` is used). Known providers "
         "need none.",
     )
+    dialects: tuple[ProviderDialect, ...] = Field(
+        default_factory=_default_dialects,
+        min_length=1,
+        description="The APIs below `base_url`, best first. A client that speaks one of them is answered in it; all "
+        "others are translated to the first. Default: what the provider or its `provider_interface` is known for.",
+    )
+    key_header: KeyHeader | None = Field(
+        default=None,
+        description="Header for the key, where a proxy or a token of Entra ID wants another one than the API itself; "
+        "in `authorization` it stands behind `Bearer`.",
+    )
     passthrough_auth: bool = Field(
-        default=False, description="Whether the client's `Authorization` header is forwarded instead of `access_key`."
+        default=False,
+        description="Whether the client's own key is forwarded instead of `access_key`: its `Authorization` or "
+        "`x-api-key`, or `x-provider-authorization` where those have a key of the gateway.",
+    )
+    api_version: ApiVersion = Field(
+        default=_AZURE_API_VERSION, description="`api-version` of an Azure URL that does not end in `/openai/v1`."
+    )
+    aws_access_key_id: Text | None = Field(
+        default=None,
+        repr=False,
+        description="Signs requests to Bedrock where there is no `access_key` (a Bedrock API key). Default: "
+        "`AWS_ACCESS_KEY_ID`, with the two that belong to it.",
+    )
+    aws_secret_access_key: SecretStr | None = Field(default=None, description="The secret of `aws_access_key_id`.")
+    aws_session_token: SecretStr | None = Field(default=None, description="Its token, where it is a temporary one.")
+    timeout: Duration = Field(
+        default=300.0, description="Longest wait for the first byte of an answer, and again between two bytes."
+    )
+    weight: Whole = Field(
+        default=1, ge=1, le=1000, description="Share of the requests among the entries for the same model."
+    )
+    price: TokenPrice | None = Field(default=None, description="What tokens cost. Default: the published price.")
+    context_window: Whole | None = Field(
+        default=None, ge=1, description="Tokens that a request and its answer may have together."
     )
     http_host: Text | None = Field(default=None, description="`Host` header to send. Default: that of `base_url`.")
     headers: Headers = Field(default_factory=dict, repr=False, description="Headers to send along.")
@@ -159,10 +149,7 @@ class ModelProvider(Section):
     @classmethod
     def _resolve_base_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         provider = str(info.data.get("model", "")).partition("/")[0]
-        known = KNOWN_PROVIDERS.get(provider)
-        url = value or (known.base_url if known is not None else None)
-        completed = dialect_of(provider, info.data.get("provider_interface")) in _VERSIONED_DIALECTS
-        return f"{url}/v1" if url and completed and not urlsplit(url).path else url
+        return base_url_of(provider, info.data.get("provider_interface"), value, info.data.get("region"))
 
     @model_validator(mode="wrap")
     @classmethod
@@ -190,9 +177,19 @@ class ModelProvider(Section):
         return self.model_id == "*"
 
     @property
+    def interface(self) -> str:
+        """The name of the API's maker: what decides about paths and headers beside the dialect."""
+        return interface_of(self.provider, self.provider_interface)
+
+    @property
     def dialect(self) -> ProviderDialect:
-        """The API that the provider speaks."""
-        return dialect_of(self.provider, self.provider_interface)
+        """The API that is used for clients of any other."""
+        return self.dialects[0]
+
+    @property
+    def aws_region(self) -> str | None:
+        """The region that requests are signed for."""
+        return self.region or region_of(self.base_url)
 
     @property
     def available(self) -> bool:

@@ -51,6 +51,20 @@ FULL = """\
         headers: {x-org-id: travel}
       - model: ollama/llama3
         base_url: http://localhost:11434
+        dialects: [openai_chat, openai_responses, anthropic_messages]
+        timeout: 60s
+        weight: 3
+        context_window: 8192
+      - model: amazon_bedrock/amazon.nova-pro-v1:0
+        region: eu-west-1
+        aws_access_key_id: AKIDEXAMPLE
+        aws_secret_access_key: $AWS_SECRET
+        aws_session_token: $AWS_TOKEN
+      - model: azure_openai/gpt-4o-prod
+        base_url: https://travel.openai.azure.com
+        api_version: 2024-10-21
+        access_key: $AZURE_TOKEN
+        key_header: authorization
     model_aliases:
       fast: {target: cheap}
       cheap: {target: llama3}
@@ -183,6 +197,7 @@ ENVIRON = {
     name: f"value of {name}"
     for name in (
         *("OPENAI_API_KEY", "SECOND_OPENAI_API_KEY", "ANTHROPIC_API_KEY"),
+        *("AWS_SECRET", "AWS_TOKEN", "AZURE_TOKEN"),
         *("WEATHER_TOKEN", "DB_PASSWORD", "POSTHOG_KEY"),
     )
 }
@@ -238,7 +253,7 @@ def test_listeners(full: Config) -> None:
 
 
 def test_model_providers(full: Config) -> None:
-    first, second, claude, lab, ollama = full.model_providers
+    first, second, claude, lab, ollama, bedrock, azure = full.model_providers
     assert [provider.name for provider in (first, second, claude)] == [
         "openai/gpt-4o",
         "gpt-4o-second-account",
@@ -250,6 +265,11 @@ def test_model_providers(full: Config) -> None:
     assert lab.base_url == "https://llm.lab.example:8443/serving/v2"
     assert (lab.http_host, lab.passthrough_auth, lab.headers) == ("llm.internal", True, {"x-org-id": "travel"})
     assert ollama.base_url == "http://localhost:11434/v1"
+    assert ollama.dialects == ("openai_chat", "openai_responses", "anthropic_messages")
+    assert (ollama.timeout, ollama.weight, ollama.context_window) == (60.0, 3, 8192)
+    assert (first.timeout, first.weight, first.context_window) == (300.0, 1, None)
+    assert (bedrock.dialect, bedrock.aws_region) == ("bedrock_converse", "eu-west-1")
+    assert (azure.interface, azure.api_version, azure.key_header) == ("azure_openai", "2024-10-21", "authorization")
     assert {name: alias.target for name, alias in full.model_aliases.items()} == {
         "fast": "cheap",
         "cheap": "llama3",
