@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 from embed import ServedOrchestrator
 from numpy.typing import NDArray
 from roster_examples import Example, RosterExamples
-from serving import matching, roster_features
+from serving import matching, read_parameter, roster_features
 
 Vectors = NDArray[np.float32]
 
@@ -113,8 +112,9 @@ def interval(
 
 def read_threshold(version: Path) -> float:
     """The threshold that ``config.pbtxt`` gives the model of this version folder."""
-    text = (version.parent / "config.pbtxt").read_text(encoding="utf-8")
-    match = re.search(r'key: "threshold" value { string_value: "([0-9.]+)"', text)
-    if match is None:
-        raise ValueError(f"{version.parent}/config.pbtxt has no threshold")
-    return float(match[1])
+    return float(read_parameter(version, "threshold"))
+
+
+def read_thresholds(version: Path) -> tuple[float, ...]:
+    """The threshold of each label, as ``config.pbtxt`` gives them to the classifier of this version folder."""
+    return tuple(float(part) for part in read_parameter(version, "thresholds").split(","))

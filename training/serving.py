@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +11,7 @@ from types import ModuleType
 REPOSITORY = Path(__file__).resolve().parents[1] / "model_repository"
 ORCHESTRATOR = REPOSITORY / "cpu" / "orchestrator" / "1"
 JAILBREAK = REPOSITORY / "guardrails" / "jailbreak" / "1"
+MODERATION = REPOSITORY / "guardrails" / "moderation" / "1"
 
 
 def load_served(path: Path) -> ModuleType:
@@ -21,6 +23,20 @@ def load_served(path: Path) -> ModuleType:
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
+
+
+def read_parameter(version: Path, name: str) -> str:
+    """A parameter of ``config.pbtxt`` of the model of this version folder."""
+    text = (version.parent / "config.pbtxt").read_text(encoding="utf-8")
+    match = re.search(rf'key: "{name}" value {{ string_value: "([^"]*)"', text)
+    if match is None:
+        raise ValueError(f"{version.parent}/config.pbtxt has no {name}")
+    return match[1]
+
+
+def window_size(version: Path) -> tuple[int, int]:
+    """The tokens of a window without its two special ones, and those from one window to the next."""
+    return int(read_parameter(version, "window_tokens")), int(read_parameter(version, "stride_tokens"))
 
 
 clauses = load_served(ORCHESTRATOR / "clauses.py")
