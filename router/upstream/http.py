@@ -19,7 +19,7 @@ from router.upstream.answer import BrokenOff, ConnectionFailure, MalformedAnswer
 from router.upstream.connection import Connection, TimedOut
 from router.upstream.content_coding import decoder_of
 from router.upstream.pool import CannotConnect, ConnectionPool, Origin
-from router.upstream.request import RequestHead
+from router.upstream.request import Method, RequestHead
 
 _DEFAULT_CONTENT_TYPE = "application/octet-stream"  # RFC 9110, section 8.3
 
@@ -37,11 +37,12 @@ class Endpoint:
     url: URL
     timeout_s: float
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    method: Method = "POST"
     origin: Origin = field(init=False, repr=False, compare=False)
     request_head: RequestHead = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "request_head", RequestHead(self.url, self.headers))
+        object.__setattr__(self, "request_head", RequestHead(self.url, self.headers, self.method))
         object.__setattr__(self, "origin", Origin(self.url.scheme, self.url.raw_host or "", self.url.port or 0))
 
 
@@ -166,6 +167,10 @@ class HttpClient:
         any more. A request that found its kept connection closed, before any byte of an answer, is sent once again.
         """
         return Exchange(self._pool, endpoint, endpoint.request_head.encode(headers, len(body)), body)
+
+    def get(self, endpoint: Endpoint, headers: Mapping[str, str]) -> Exchange:
+        """As ``post``, for an endpoint whose ``method`` is ``GET``."""
+        return self.post(endpoint, b"", headers)
 
     async def close(self) -> None:
         """Close all connections."""

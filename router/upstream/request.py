@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal, TypeAlias
 
 from yarl import URL
 
 from router.errors import InvalidRequest
 
-_CONSTANT = {
-    "content-type": "application/json",
-    "accept": "text/event-stream, application/json",
-    "accept-encoding": "identity",
+Method: TypeAlias = Literal["POST", "GET"]
+
+_CONSTANT: Mapping[Method, Mapping[str, str]] = {
+    "POST": {
+        "content-type": "application/json",
+        "accept": "text/event-stream, application/json",
+        "accept-encoding": "identity",
+    },
+    "GET": {"accept": "application/json", "accept-encoding": "identity"},
 }
 # Between us and the next hop: how a message is framed and what becomes of the connection is the connection's business.
 _HOP_BY_HOP = frozenset(
@@ -24,15 +30,15 @@ _LINE_BREAK = re.compile(r"[\r\n\0]")
 
 
 class RequestHead:
-    """Builds the heads of POST requests to one URL. The constant part is encoded once.
+    """Builds the heads of the requests to one URL. The constant part is encoded once. GET requests have no body.
 
     ``headers`` win over the client's own, ``host`` included; hop-by-hop headers among them are left out. Raises
     ``ValueError`` for what cannot stand in a head; the message has neither the URL nor a header's value.
     """
 
-    __slots__ = ("_fixed", "_prefix")
+    __slots__ = ("_fixed", "_length", "_prefix")
 
-    def __init__(self, url: URL, headers: Mapping[str, str]) -> None:
+    def __init__(self, url: URL, headers: Mapping[str, str], method: Method = "POST") -> None:
         if url.scheme not in {"http", "https"} or not url.raw_host:
             raise ValueError("The URL of an endpoint has to begin with http:// or https:// and a host.")
         if url.user is not None or url.password is not None:
@@ -40,14 +46,15 @@ class RequestHead:
         if not _VISIBLE.fullmatch(url.raw_path_qs):
             raise ValueError("The path of an endpoint has to be percent-encoded.")
         own = {name.lower(): value for name, value in headers.items()}
-        fields = {"host": url.host_port_subcomponent or "", **_CONSTANT, **own}
+        fields = {"host": url.host_port_subcomponent or "", **_CONSTANT[method], **own}
         for name, value in fields.items():
             if not _fits(name, value):
                 raise ValueError(f"The header {name[:60]!r} of an endpoint has no valid name, or a line break in it.")
-        lines = [f"POST {url.raw_path_qs} HTTP/1.1"]
+        lines = [f"{method} {url.raw_path_qs} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in fields.items() if name not in _HOP_BY_HOP]
         self._prefix = ("\r\n".join(lines) + "\r\n").encode()
         self._fixed = _HOP_BY_HOP.union(fields)
+        self._length = method != "GET"  # RFC 9110, section 8.6: not sent where no body is anticipated
 
     def encode(self, headers: Mapping[str, str], body_bytes: int) -> bytes:
         """One head. ``headers`` are those of this request; they cannot replace a constant one.
@@ -66,6 +73,8 @@ class RequestHead:
             fields = "".join(lines).encode("utf-8", "surrogateescape")
         except UnicodeEncodeError as exc:
             raise InvalidRequest("A header is not valid text.") from exc
+        if not self._length:
+            return b"%b%b\r\n" % (self._prefix, fields)
         return b"%b%bcontent-length: %d\r\n\r\n" % (self._prefix, fields, body_bytes)
 
 
