@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 
 class GatewayError(Exception):
     """A failure with a public message.
@@ -29,6 +31,25 @@ class InvalidRequest(GatewayError):
     status = 400
     type = "invalid_request_error"
     code = "invalid_request"
+
+
+class Unauthorized(GatewayError):
+    """The request came without an API key, or with one that is not known."""
+
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+
+
+class PermissionDenied(GatewayError):
+    """The API key is known, but not for this; ``code`` says for what: a model, a listener, a price."""
+
+    status = 403
+    type = "permission_error"
+
+    def __init__(self, message: str, *, code: str, param: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.code = code
 
 
 class NotFound(GatewayError):
@@ -67,6 +88,31 @@ class PayloadTooLarge(GatewayError):
     status = 413
     type = "invalid_request_error"
     code = "payload_too_large"
+
+
+class RateLimited(GatewayError):
+    """More was asked for than is allowed in this time. ``resource`` is what there was too little of.
+
+    ``retry_after_s`` is ``None`` when waiting does not help: the request alone is over the limit.
+    """
+
+    status = 429
+    code = "rate_limit_exceeded"
+
+    def __init__(
+        self, message: str, *, resource: Literal["requests", "tokens"], retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.type = resource
+        self.retryable = retry_after_s is not None
+
+
+class InsufficientQuota(GatewayError):
+    """The budget of the API key is used up."""
+
+    status = 429
+    type = "insufficient_quota"
+    code = "insufficient_quota"
 
 
 class UpstreamError(GatewayError):
@@ -138,6 +184,17 @@ class ProviderUnavailable(GatewayError):
 
     status = 503
     code = "provider_unavailable"
+
+
+class StateUnavailable(GatewayError):
+    """The store that state is kept in did not answer in time."""
+
+    status = 503
+    code = "state_unavailable"
+    retryable = True
+
+    def __init__(self, message: str = "The gateway's state store is not available.") -> None:
+        super().__init__(message)
 
 
 class OperatorError(Exception):
