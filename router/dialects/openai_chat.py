@@ -6,7 +6,8 @@ ours, so decoding is checking, and encoding is leaving those out. Fields that ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -31,9 +32,13 @@ NAME: DialectName = "openai_chat"
 PATH = "/v1/chat/completions"
 STREAM_TYPE = "text/event-stream"
 
-# Fields of the canonical form that no provider of this dialect knows.
-_OWN_MESSAGE_FIELDS = ("thinking_blocks", "reasoning_content")
-_OWN_PART_FIELDS = ("cache_control",)
+# Fields of the canonical form that no provider of this dialect knows: of messages, and of parts, tools and tool calls.
+_OWN_MESSAGE_FIELDS = frozenset(
+    {"anthropic", "cache_control", "citations", "is_error", "native_blocks", "reasoning_content", "thinking_blocks"}
+)
+_OWN_PART_FIELDS = frozenset({"anthropic", "cache_control"})
+# OpenAI's own models that reason take no ``max_tokens``; most other servers know only that.
+_TAKES_COMPLETION_TOKENS = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d))")
 
 
 @with_config(ConfigDict(extra="allow", strict=True))
@@ -81,26 +86,63 @@ def _invalid(exc: ValidationError) -> InvalidRequest:
 
 
 def encode_request(request: ChatRequest) -> bytes:
-    """The request's bytes: as received where it came in this dialect and nothing was changed."""
+    """The request's bytes: as received where it came in this dialect and nothing was changed.
+
+    Raises ``InvalidRequest`` that names the field which has no counterpart in this dialect.
+    """
     if request.dialect == NAME:
         native = request.native_body()
         if native is not None:
             return native
-    return encode_json({**request.payload, "messages": [_plain_message(message) for message in request.messages]})
+    request.require_translatable(NAME)
+    body = {**request.payload, "messages": _plain_messages(request.messages)}
+    if isinstance(body.get("tools"), list):
+        body["tools"] = [_without(tool, _OWN_PART_FIELDS) for tool in body["tools"]]
+    if not request.stream:
+        body.pop("stream_options", None)
+    if "max_tokens" in body and _TAKES_COMPLETION_TOKENS.search(request.model or ""):
+        body["max_completion_tokens"] = body.pop("max_tokens")
+    return encode_json(body)
+
+
+def _plain_messages(messages: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Messages as this dialect has them: nothing of our own in them, and what is no text in no tool's result.
+
+    Images and files that tools gave back follow in a message of the user, behind the results of the turn.
+    """
+    plain: list[Mapping[str, Any]] = []
+    shown: list[Any] = []
+    for message in messages:
+        if shown and message["role"] != "tool":
+            plain.append({"role": "user", "content": shown})
+            shown = []
+        message = _plain_message(message)
+        content = message.get("content")
+        if message["role"] == "tool" and isinstance(content, list):
+            texts = [part for part in content if part.get("type") == "text"]
+            if len(texts) < len(content):
+                shown = shown + [part for part in content if part.get("type") != "text"]
+                message = {**message, "content": texts or "The result follows."}
+        plain.append(message)
+    if shown:
+        plain.append({"role": "user", "content": shown})
+    return plain
 
 
 def _plain_message(message: Mapping[str, Any]) -> Mapping[str, Any]:
     """A message without the fields that only other dialects have a word for."""
-    content = message.get("content")
-    marked = isinstance(content, list) and any(name in part for part in content for name in _OWN_PART_FIELDS)
-    if not marked and not any(name in message for name in _OWN_MESSAGE_FIELDS):
-        return message
-    plain = {name: value for name, value in message.items() if name not in _OWN_MESSAGE_FIELDS}
-    if marked and isinstance(content, list):
-        plain["content"] = [
-            {name: value for name, value in part.items() if name not in _OWN_PART_FIELDS} for part in content
-        ]
+    plain = _without(message, _OWN_MESSAGE_FIELDS)
+    for name in ("content", "tool_calls"):
+        parts = plain.get(name)
+        if isinstance(parts, list) and not all(_OWN_PART_FIELDS.isdisjoint(part) for part in parts):
+            plain = {**plain, name: [_without(part, _OWN_PART_FIELDS) for part in parts]}
     return plain
+
+
+def _without(holder: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, Any]:
+    if names.isdisjoint(holder):
+        return holder
+    return {name: value for name, value in holder.items() if name not in names}
 
 
 def encode_completion(completion: JsonObject, request: ChatRequest) -> bytes:
