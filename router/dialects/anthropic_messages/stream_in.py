@@ -14,7 +14,8 @@ from typing import Any
 import orjson
 
 from router.dialects import sse
-from router.dialects.anthropic_messages.answers import ending, refusal_explanation, string, tool_call, usage_from
+from router.dialects.anthropic_messages.answers import string, tool_call
+from router.dialects.anthropic_messages.endings import ending, refusal_explanation, usage_from
 from router.dialects.anthropic_messages.errors import failure
 from router.dialects.canonical import JsonObject, Usage, chunk, chunk_base, usage_chunk
 from router.errors import UpstreamError, UpstreamProtocolError

@@ -8,13 +8,13 @@ may come in a chunk of their own behind the reason.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-from router.dialects.anthropic_messages.answers import (
+from router.dialects.anthropic_messages.arguments import StreamedCall
+from router.dialects.anthropic_messages.endings import (
     message_id,
     refusal_details,
     stop_fields,
@@ -26,42 +26,6 @@ from router.dialects.canonical import ChatRequest, JsonObject, usage_of
 
 _TEXT_START: JsonObject = {"type": "text", "text": ""}
 _THINKING_START: JsonObject = {"type": "thinking", "thinking": "", "signature": ""}
-# What the depth of a JSON text depends on: escaped letters (or a lone backslash at its end), quotes and brackets.
-_MARKS = re.compile(r"\\.|[\\\"{}\[\]]", re.DOTALL)
-
-
-class _Call:
-    """One tool call: what is known of it, and the pieces of its arguments."""
-
-    __slots__ = ("_begun", "_depth", "_in_text", "_scanned", "_torn", "id", "name", "pieces")
-
-    def __init__(self) -> None:
-        self.id = ""
-        self.name = ""
-        self.pieces: list[str] = []
-        self._scanned = 0
-        self._depth = 0
-        self._begun = False
-        self._in_text = False
-        self._torn = ""
-
-    def is_complete(self) -> bool:
-        """Whether no more arguments can follow. Looks at each piece once, whenever it is asked."""
-        while self._scanned < len(self.pieces):
-            piece = self._torn + self.pieces[self._scanned]
-            self._scanned += 1
-            self._torn = ""
-            for mark in _MARKS.findall(piece):
-                if mark == '"':
-                    self._in_text = not self._in_text
-                elif mark == "\\":  # the letter that it escapes is in the next piece
-                    self._torn = mark
-                elif not self._in_text and mark in "{[":
-                    self._begun = True
-                    self._depth += 1
-                elif not self._in_text and mark in "}]":
-                    self._depth -= 1
-        return self._begun and self._depth <= 0
 
 
 class Encoder:
@@ -92,9 +56,9 @@ class Encoder:
         self._open: str | None = None
         self._piece = b""
         """How an event with a piece of the open text or thinking begins."""
-        self._calls: dict[int, _Call] = {}
-        self._call: _Call | None = None
-        self._waiting: list[_Call] = []
+        self._calls: dict[int, StreamedCall] = {}
+        self._call: StreamedCall | None = None
+        self._waiting: list[StreamedCall] = []
         self._late_text: list[str] = []
         self._refuses = False
         self._stop: JsonObject | None = None
@@ -267,7 +231,7 @@ class Encoder:
         call = self._calls.get(key)
         id_, function = piece.get("id"), piece.get("function")
         if call is None or (id_ and call.id and id_ != call.id):  # some servers count all of their calls as the first
-            call = self._calls[key] = _Call()
+            call = self._calls[key] = StreamedCall()
             self._waiting.append(call)
         if isinstance(id_, str) and id_:
             call.id = id_
