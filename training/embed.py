@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from serving import attack_text, matching
+from numpy.typing import NDArray
+from serving import MODERATION, attack_text, matching, window_size
 from tokenizers import Tokenizer
+from windows import Cutter
 
 
 class ServedOrchestrator:
@@ -29,24 +31,40 @@ class ServedOrchestrator:
         self._kept.clear()
 
 
-class ServedGuard:
-    """The jailbreak classifier: the probability that a text is not benign, that of its worst window."""
+class _ServedClassifier:
+    """A classifier's logits for each window of a text."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, window: int, stride: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, ["CPUExecutionProvider"])
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._cutter = Cutter(Tokenizer.from_file(str(folder / "tokenizer.json")), window, stride)
+
+    def logits(self, text: str) -> NDArray[np.float64]:
+        rows = []
+        for window in self._cutter.cut(text):
+            ids = np.array([window], dtype=np.int64)
+            rows.append(self._session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0][0])
+        return np.array(rows, dtype=np.float64)
+
+
+class ServedGuard(_ServedClassifier):
+    """The jailbreak classifier: the probability that a text is not benign, that of its worst window."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, attack_text.WINDOW, attack_text.STRIDE)
 
     def __call__(self, text: str) -> float:
-        first, last = self._tokenizer.token_to_id("[CLS]"), self._tokenizer.token_to_id("[SEP]")
-        worst = 0.0
-        for reading in attack_text.views(text):
-            ids = self._tokenizer.encode(reading, add_special_tokens=False).ids
-            for start in attack_text.window_starts(len(ids), attack_text.WINDOW, attack_text.STRIDE):
-                window = np.array([[first, *ids[start : start + attack_text.WINDOW], last]], dtype=np.int64)
-                feed = {"input_ids": window, "attention_mask": np.ones_like(window)}
-                logits = self._session.run(None, feed)[0][0].astype(np.float64)
-                odds = np.exp(logits - logits.max())
-                worst = max(worst, float(1.0 - odds[0] / odds.sum()))
-        return worst
+        logits = self.logits(text)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return float((1.0 - odds[:, 0] / odds.sum(axis=1)).max())
+
+
+class ServedModeration(_ServedClassifier):
+    """The moderation classifier: the probability of each label, that of the window where it is highest."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, *window_size(MODERATION))
+
+    def __call__(self, text: str) -> NDArray[np.float64]:
+        return np.asarray(1.0 / (1.0 + np.exp(-self.logits(text).max(axis=0))))

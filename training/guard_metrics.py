@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from areas import auroc
 from guard_texts import GuardText
 
 TRIGGER = frozenset(
@@ -47,10 +48,3 @@ def table(texts: Sequence[GuardText], scores: Sequence[float], threshold: float)
             limit = float(np.quantile(given[benign], 0.99))
             found[f"recall_{name}_at_1pct"] = float((given[label == value] > limit).mean())
     return {name: round(value, 3) for name, value in found.items()}
-
-
-def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
-    """The chance that an attack gets a higher score than a harmless text; equal scores count half."""
-    ordered = np.sort(negative)
-    below = np.searchsorted(ordered, positive, side="left") + np.searchsorted(ordered, positive, side="right")
-    return float(below.mean() / 2 / len(negative))

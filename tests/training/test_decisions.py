@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from areas import auroc
 from calibrate import fit
 from decisions import Row, calibration_error, interval, measure, read_threshold
-from guard_metrics import auroc
 from roster_examples import Example, question
 from serving import JAILBREAK, ORCHESTRATOR
 
