@@ -76,15 +76,16 @@ def _in_order(row: Row, score: Vectors) -> bool:
 
 def calibration_error(rows: Sequence[Row], scores: Sequence[Vectors], bins: int = 10) -> float:
     """Expected calibration error of the agents' probabilities."""
+    return sum(share * abs(said - seen) for said, seen, share in reliability(rows, scores, bins))
+
+
+def reliability(rows: Sequence[Row], scores: Sequence[Vectors], bins: int = 10) -> list[tuple[float, float, float]]:
+    """For each bin of probabilities that is not empty: its mean, how often the agent was needed, its share of all."""
     wanted = np.concatenate([_wanted(row) for row in rows])
     given = np.concatenate(list(scores))
     place = np.minimum((given * bins).astype(int), bins - 1)
-    total = 0.0
-    for number in range(bins):
-        inside = place == number
-        if inside.any():
-            total += inside.mean() * abs(given[inside].mean() - wanted[inside].mean())
-    return float(total)
+    inside = [place == number for number in range(bins)]
+    return [(float(given[one].mean()), float(wanted[one].mean()), float(one.mean())) for one in inside if one.any()]
 
 
 def _wanted(row: Row) -> Vectors:
