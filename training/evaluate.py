@@ -7,17 +7,34 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from decisions import Row, calibration_error, compute_rows, hits, interval, probabilities, read_threshold
-from embed import ServedGuard, ServedOrchestrator
-from guard_metrics import auroc, groups
+from areas import auroc
+from clinc_report import clinc_lines
+from curves import draw
+from decisions import (
+    Row,
+    calibration_error,
+    compute_rows,
+    hits,
+    interval,
+    probabilities,
+    read_threshold,
+    read_thresholds,
+    reliability,
+)
+from embed import ServedGuard, ServedModeration, ServedOrchestrator
+from guard_metrics import groups
 from guard_texts import GuardText, load_guard_texts
+from moderation_metrics import label_sides
+from moderation_report import moderation_lines
+from moderation_texts import LABELS, load_moderation_texts
+from quality_table import Line, section
 from roster_examples import load_authored
-from serving import JAILBREAK, ORCHESTRATOR
+from serving import JAILBREAK, MODERATION, ORCHESTRATOR
 
 HERE = Path(__file__).resolve().parent
 REPORT = HERE.parent / "benchmarks" / "quality.md"
@@ -25,17 +42,16 @@ REQUESTS = 1000
 
 
 @dataclass(frozen=True)
-class Line:
-    measure: str
-    count: int
-    value: float
-    low: float | None
-    high: float | None
-    goal: str
+class Measured:
+    """The section of a model, and a picture that stands beside the report."""
 
-    def cells(self) -> list[str]:
-        spread = "" if self.low is None else f"{self.low:.3f} to {self.high:.3f}"
-        return [self.measure, str(self.count), f"{self.value:.3f}", spread, self.goal]
+    model: str
+    text: str
+    picture: str
+
+    @property
+    def file_name(self) -> str:
+        return f"quality-{self.model}.svg"
 
 
 # What is measured, its name in ``decisions.hits``, and its goal.
@@ -97,46 +113,95 @@ def held_out_texts(shared: Path | None) -> list[GuardText]:
     return [one for one in texts if one.source != "requests"] + requests[:REQUESTS]
 
 
-def section(title: str, about: str, lines: Sequence[Line]) -> str:
-    head = ["measure", "cases", "value", "95 % interval", "goal"]
-    body = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *(line.cells() for line in lines))]
-    return "\n".join([f"## {title}", about, "", *body, ""])
+def orchestrator_section(options: argparse.Namespace) -> Measured:
+    threshold = options.threshold or read_threshold(ORCHESTRATOR)
+    rosters = load_authored(HERE / "data" / "routing", options.shared and options.shared / "routing")["heldout"]
+    rows = compute_rows(rosters, ServedOrchestrator(options.orchestrator))
+    fitted = json.loads((options.orchestrator / "calibration.json").read_text(encoding="utf-8"))
+    about = (
+        f"{len(rosters)} rosters with {len(rows)} conversations that took no part in training or in the choice of "
+        f"the threshold ({threshold}). Intervals are drawn by roster."
+    )
+    lines = orchestrator_lines(rows, threshold, fitted["slope"], fitted["offset"])
+    if options.shared:
+        lines += clinc_lines(options.shared / "routing", ServedOrchestrator(options.orchestrator))
+    found = reliability(rows, probabilities(rows, fitted["slope"], fitted["offset"]))
+    curve = {"agents": [(said, seen) for said, seen, _ in found]}
+    picture = draw("Orchestrator: reliability", "probability said", "agent needed", curve, diagonal=True)
+    return Measured("orchestrator", section("Orchestrator", about, lines), picture)
+
+
+def jailbreak_section(options: argparse.Namespace) -> Measured:
+    threshold = options.guard_threshold or read_threshold(JAILBREAK)
+    texts, model = held_out_texts(options.shared), ServedGuard(options.jailbreak)
+    scores = [model(one.text) for one in texts]
+    about = f"{len(texts)} texts that took no part in training; a text is refused at {threshold}."
+    lines = guard_lines(texts, scores, threshold)
+    masks = groups(texts)
+    curves = {
+        "direct attacks": masks["recall_jailbreak"],
+        "injections": masks["recall_injection"],
+        "false alarms": masks["alarms"],
+    }
+    picture = draw_rates("Jailbreak classifier", {name: np.asarray(scores)[mask] for name, mask in curves.items()})
+    return Measured("jailbreak", section("Jailbreak classifier", about, lines), picture)
+
+
+def moderation_section(options: argparse.Namespace) -> Measured:
+    found = load_moderation_texts(HERE / "data", options.shared)
+    texts = [one for one in found if one.part == "heldout" and not one.calibrates and one.kind != "offensive"]
+    model = ServedModeration(options.moderation)
+    scores = np.array([model(one.text) for one in texts])
+    thresholds = np.array(read_thresholds(MODERATION))
+    listed = ", ".join(f"{name} {value:.2f}" for name, value in zip(LABELS, thresholds, strict=True))
+    about = (
+        f"{len(texts)} texts that took no part in training or in the choice of the thresholds ({listed}). The score of "
+        "any harm is the highest odds of a label over the odds of its threshold."
+    )
+    own = [row for row, one in enumerate(texts) if one.source == "own"]
+    sides = {name: label_sides([texts[row] for row in own], scores[own], place) for place, name in enumerate(LABELS)}
+    curves = {name: positive for name, (positive, _) in sides.items() if len(positive)}
+    picture = draw_rates("Moderation classifier, own texts", curves)
+    return Measured(
+        "moderation", section("Moderation classifier", about, moderation_lines(texts, scores, thresholds)), picture
+    )
+
+
+def draw_rates(title: str, scores: Mapping[str, np.ndarray]) -> str:
+    """For each group of texts, the share that is flagged at each threshold."""
+    levels = np.linspace(0.0, 1.0, 101)
+    curves = {
+        name: [(float(level), float((given >= level).mean())) for level in levels] for name, given in scores.items()
+    }
+    return draw(f"{title}: flagged by threshold", "threshold", "share flagged", curves)
+
+
+SECTIONS = {"orchestrator": orchestrator_section, "jailbreak": jailbreak_section, "moderation": moderation_section}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--orchestrator", type=Path, default=ORCHESTRATOR)
     parser.add_argument("--jailbreak", type=Path, default=JAILBREAK)
+    parser.add_argument("--moderation", type=Path, default=MODERATION)
     parser.add_argument("--threshold", type=float, help="of the orchestrator; the default is the model's own")
     parser.add_argument("--guard-threshold", type=float)
     parser.add_argument("--shared", type=Path, help="folder of the shared sets; without it, this repository's only")
-    parser.add_argument("--only", choices=["orchestrator", "jailbreak"])
+    parser.add_argument("--only", choices=list(SECTIONS))
     parser.add_argument("--out", type=Path, default=REPORT)
     options = parser.parse_args()
-    sections = []
-    if options.only != "jailbreak":
-        threshold = options.threshold or read_threshold(ORCHESTRATOR)
-        rosters = load_authored(HERE / "data" / "routing", options.shared and options.shared / "routing")["heldout"]
-        rows = compute_rows(rosters, ServedOrchestrator(options.orchestrator))
-        fitted = json.loads((options.orchestrator / "calibration.json").read_text(encoding="utf-8"))
-        about = (
-            f"{len(rosters)} rosters with {len(rows)} conversations that took no part in training or in the choice of "
-            f"the threshold ({threshold}). Intervals are drawn by roster."
-        )
-        lines = orchestrator_lines(rows, threshold, fitted["slope"], fitted["offset"])
-        sections.append(section("Orchestrator", about, lines))
-        print(sections[-1], flush=True)
-    if options.only != "orchestrator":
-        threshold = options.guard_threshold or read_threshold(JAILBREAK)
-        texts, model = held_out_texts(options.shared), ServedGuard(options.jailbreak)
-        scores = [model(one.text) for one in texts]
-        about = f"{len(texts)} texts that took no part in training; a text is refused at {threshold}."
-        sections.append(section("Jailbreak classifier", about, guard_lines(texts, scores, threshold)))
-        print(sections[-1], flush=True)
+    measured = []
+    for name, measure in SECTIONS.items():
+        if options.only in (None, name):
+            measured.append(measure(options))
+            print(measured[-1].text, flush=True)
     if options.only is None:
         source = "of this repository and of the shared sets" if options.shared else "of this repository"
-        title = f"# Quality of the embedded models\nWritten by `make eval`, on held-out data {source}.\n"
-        options.out.write_text("\n".join([title, *sections]), encoding="utf-8")
+        parts = [f"# Quality of the embedded models\nWritten by `make eval`, on held-out data {source}.\n"]
+        for one in measured:
+            parts.append(f"{one.text}\n![{one.model}]({one.file_name})\n")
+            options.out.with_name(one.file_name).write_text(one.picture, encoding="utf-8")
+        options.out.write_text("\n".join(parts), encoding="utf-8")
         print(f"written: {options.out}")
 
 
