@@ -46,6 +46,11 @@ class Listener(Section):
     address: Name = Field(
         default="127.0.0.1", description="Address to listen on; `0.0.0.0` or `::` makes it reachable from elsewhere."
     )
+    unauthenticated: bool = Field(
+        default=False,
+        description="States that this listener serves requests without an API key on purpose, also where `auth` is "
+        "configured. Other addresses than loopback are warned about without it.",
+    )
     timeout: Duration = Field(default=300.0, description="Longest time for a whole request, streaming included.")
     router: Name = Field(
         default=DEFAULT_ORCHESTRATOR,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from router.config.access_checks import check_access, check_key_file
 from router.config.activity import inactive_keys, not_enforced
 from router.config.aws import complete_bedrock
 from router.config.document import Document
@@ -16,10 +17,10 @@ from router.config.listening import check_listeners
 from router.config.migration import migrate
 from router.config.model_checks import check_models
 from router.config.problems import ConfigErrors, KeyPath, Problem, in_file_order, render_path
+from router.config.reading import read_document
 from router.config.references import check_references
 from router.config.schema import Config
 from router.config.validation import validate
-from router.config.yaml_reader import MAX_BYTES, YamlError, parse_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +45,20 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> LoadedC
 
     ``environ`` takes the place of the process's environment; a ``.env`` beside the file completes it.
     """
-    document, problems = _parse(path)
+    document, problems = read_document(path)
     environment = read_environment(path, environ)
     environment.substitute(document)
     problems += environment.problems
     problems += _drop_empty(document)
     problems += migrate(document)
     complete_bedrock(document, environment.variables)
-    config, invalid = validate(document, path.parent.absolute())
+    config, invalid = validate(document, path.parent.absolute(), Config)
     problems += _beside(problems, invalid)
     draft = Draft(document)
-    for check in (check_references, check_models, check_listeners):
+    for check in (check_references, check_models, check_listeners, check_access):
         problems += _beside(problems, list(check(draft)))
     problems += _beside(problems, _missing_folder(draft, path.parent))
+    problems += check_key_file(draft, config.auth if config is not None else None, path.parent.absolute(), environ)
     problems += _unavailable(document)
     if config is None or any(problem.severity == "error" for problem in problems):
         raise ConfigErrors(path, problems)
@@ -64,25 +66,6 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> LoadedC
     problems += not_enforced(document, inactive)
     paths = tuple(dict.fromkeys(render_path(document.source(place)) for place in inactive))
     return LoadedConfig(config, path, in_file_order(problems), paths)
-
-
-def _parse(path: Path) -> tuple[Document, list[Problem]]:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except FileNotFoundError as exc:
-        raise _unreadable(path, "There is no such file.", "Check the path.") from exc
-    except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-        raise _unreadable(path, f"The file cannot be read: {reason}.", "Check the path and its permissions.") from exc
-    try:
-        return parse_document(raw)
-    except YamlError as exc:
-        raise ConfigErrors(path, [exc.problem]) from exc
-
-
-def _unreadable(path: Path, message: str, hint: str) -> ConfigErrors:
-    return ConfigErrors(path, [Problem("error", "", message, hint)])
 
 
 def _drop_empty(document: Document) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""Which model serves a request: preferences, their data sources, affinity, prompt caching and rate limits."""
+"""Which model serves a request: preferences, their data sources, affinity and prompt caching."""
 
 from __future__ import annotations
 
@@ -94,26 +94,3 @@ class PromptCaching(Section):
     session_ttl_seconds: Whole | None = Field(
         default=None, ge=1, description="How long a conversation stays. Default: `routing.session_ttl_seconds`."
     )
-
-
-class RateLimitSelector(Section):
-    """Whose requests are counted together."""
-
-    key: HeaderName = Field(description="Request header.")
-    value: Text = Field(default="*", description="Its value; `*` counts each value on its own.")
-
-
-class RateLimitQuantity(Section):
-    """How much is allowed."""
-
-    tokens: Whole | None = Field(default=None, ge=1, description="Input and output tokens per `unit`.")
-    requests: Whole | None = Field(default=None, ge=1, description="Requests per `unit`.")
-    unit: Literal["second", "minute", "hour", "day"] = Field(description="The time that the numbers are for.")
-
-
-class RateLimit(Section):
-    """A limit on the use of one model."""
-
-    model: Name = Field(description="The model that is limited.")
-    selector: RateLimitSelector = Field(description="Whose requests are counted together.")
-    limit: RateLimitQuantity = Field(description="How much is allowed.")

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
+from router.config.access import Auth
 from router.config.agents import Agent
 from router.config.fields import Section, Text
 from router.config.filters import Filter
@@ -15,7 +16,8 @@ from router.config.listeners import Listener
 from router.config.overrides import Overrides
 from router.config.prompts import Endpoint, ErrorTarget, PromptTarget
 from router.config.providers import ModelAlias, ModelProvider
-from router.config.routing import ModelMetricsSource, PromptCaching, RateLimit, Routing, RoutingPreference
+from router.config.ratelimits import RateLimit
+from router.config.routing import ModelMetricsSource, PromptCaching, Routing, RoutingPreference
 from router.config.state import StateStorage
 from router.config.tracing import Tracing
 from router.config.triton import Orchestrator, Triton
@@ -45,6 +47,9 @@ class Config(Section):
     )
     routing: Routing = Field(default=Routing(), description="Affinity of sessions to models.")
     prompt_caching: PromptCaching = Field(default=PromptCaching(), description="Use of the providers' prompt caches.")
+    auth: Auth | None = Field(
+        default=None, description="API keys. Without them everybody is served, which is for loopback addresses only."
+    )
     ratelimits: tuple[RateLimit, ...] = Field(default=(), description="Limits on the use of models.")
     prompt_targets: tuple[PromptTarget, ...] = Field(default=(), description="APIs that users call in plain language.")
     endpoints: dict[str, Endpoint] = Field(default_factory=dict, description="The services that prompt targets call.")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from router.config.document import Document
 from router.config.draft import Draft
-from router.config.fields import VALUE
+from router.config.fields import VALUE, Section
 from router.config.introspection import is_secret_at, keys_at
 from router.config.problems import KeyPath, Problem, did_you_mean
-from router.config.schema import Config
+
+Root = TypeVar("Root", bound=Section)
 
 _WORDS = {
     "string_type": ("{value} is not text.", "Put it in quotes."),
@@ -48,35 +49,35 @@ _REQUIRED_HINTS = {
 }
 
 
-def validate(document: Document, directory: Path) -> tuple[Config | None, list[Problem]]:
-    """The configuration, or the reasons why there is none. Paths in it are relative to ``directory``."""
+def validate(document: Document, directory: Path, root: type[Root]) -> tuple[Root | None, list[Problem]]:
+    """The document as ``root``, or the reasons why it is none. Paths in it are relative to ``directory``."""
     try:
-        return Config.model_validate(document.data, context={"directory": directory}), []
+        return root.model_validate(document.data, context={"directory": directory}), []
     except ValidationError as exc:
-        return None, list(_problems(document, exc.errors(include_url=False, include_input=False)))
+        return None, list(_problems(document, root, exc.errors(include_url=False, include_input=False)))
 
 
-def _problems(document: Document, errors: list[ErrorDetails]) -> Iterator[Problem]:
+def _problems(document: Document, root: type[Section], errors: list[ErrorDetails]) -> Iterator[Problem]:
     # What only follows from other errors: a list without its bad entries is too short, a default from other values is
     # not made. And a value that may be of several types has an error for each of them.
     draft = Draft(document)
     real = [error for error in errors if error["type"] != "default_factory_not_called"]
     real = [error for error in real if error["type"] != "too_short" or not draft.get(error["loc"])]
     seen = set()
-    for problem in (_translate(document, error) for error in real):
+    for problem in (_translate(document, root, error) for error in real):
         if problem.path not in seen:
             seen.add(problem.path)
             yield problem
 
 
-def _translate(document: Document, error: ErrorDetails) -> Problem:
+def _translate(document: Document, root: type[Section], error: ErrorDetails) -> Problem:
     kind = error["type"]
     path = _path_in(document.data, error["loc"], missing=kind == "missing")
     if kind == "missing":
         return _missing(document, path)
     if kind == "extra_forbidden":
         key = str(path[-1])
-        hint = did_you_mean(key, keys_at(Config, path[:-1]), plural="keys here")
+        hint = did_you_mean(key, keys_at(root, path[:-1]), plural="keys here")
         return document.problem(path, f"The key `{key}` is not known.", hint, on_key=True)
     if kind == "literal_error":
         expected = re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
@@ -85,7 +86,7 @@ def _translate(document: Document, error: ErrorDetails) -> Problem:
         return document.problem(path, message, did_you_mean(written, expected, plural="values"))
     context = {name: str(value) for name, value in error.get("ctx", {}).items()}
     template, advice = _WORDS.get(kind, (error["msg"], context.pop("hint", None)))
-    shown = "the value" if is_secret_at(Config, path) else document.show(path)
+    shown = "the value" if is_secret_at(root, path) else document.show(path)
     message = _fill(template, context, shown)
     return document.problem(path, message, _fill(advice, context, "") if advice else None)
 

@@ -21,7 +21,7 @@ listeners:
     name: travel
     port: 8001
     agents: [{id: weather, description: Weather.}, {id: flights, description: Flights., default: true}]
-  - {type: model, name: models, port: 12000, address: 0.0.0.0}
+  - {type: model, name: models, port: 12000, address: "::1"}
 """
 
 BAD = """\
@@ -49,7 +49,7 @@ def test_a_good_file_is_summed_up(file: Path) -> None:
     assert result.exit_code == 0
     assert result.output == (
         f"{file}: ok. Starts the agent listener travel on 127.0.0.1:8001 with 2 agents: weather, flights (default); "
-        "the model listener models on 0.0.0.0:12000. There are no model providers. No guard is on. The gateway's own "
+        "the model listener models on ::1:12000. There are no model providers. No guard is on. The gateway's own "
         "models run in a Triton started on this machine.\n"
     )
 

@@ -70,7 +70,10 @@ def test_the_listener_object(load) -> None:
         9999,
         5.0,
     )
-    assert {warning.path for warning in loaded.warnings} == {"version", "listeners", "llm_providers"}
+    assert {warning.path for warning in loaded.warnings} == {
+        *("version", "listeners", "llm_providers"),
+        "listeners.ingress_traffic.address",
+    }
     assert loaded.inactive_keys == ("listeners.ingress_traffic",)
 
 
