@@ -104,6 +104,11 @@ class ChatRequest:
         return self._payload
 
     @property
+    def native(self) -> Mapping[str, Any] | None:
+        """The body in the client's dialect, ``None`` where it is lost; not to be changed."""
+        return self._native
+
+    @property
     def messages(self) -> list[Message]:
         messages: list[Message] = self._payload["messages"]
         return messages
