@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from router.dialects.anthropic_messages.arguments import parsed_arguments
+from router.dialects.anthropic_messages.arguments import answer_json, parsed_arguments
 from router.dialects.anthropic_messages.endings import (
     ending,
     message_id,
@@ -124,7 +124,7 @@ def tool_call(block: Mapping[str, Any], source: str) -> JsonObject:
     arguments = block.get("input")
     if not isinstance(arguments, dict):
         raise UpstreamProtocolError(f"'{source}' sent a tool call whose 'input' is not an object.")
-    function = {"name": string(block, "name", source), "arguments": orjson.dumps(arguments).decode()}
+    function = {"name": string(block, "name", source), "arguments": answer_json(arguments).decode()}
     return {"id": string(block, "id", source), "type": "function", "function": function}
 
 
@@ -142,7 +142,7 @@ def encode_completion(whole: JsonObject, request: ChatRequest) -> bytes:
     stop = stop_fields(choice, calls_tools=bool(calls), refuses=bool(refusal))
     if filtered and (details := refusal_details(refusal)):
         stop["stop_details"] = details
-    return orjson.dumps(
+    return answer_json(
         {
             "id": whole.get("id") or message_id(),
             "type": "message",

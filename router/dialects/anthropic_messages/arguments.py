@@ -1,4 +1,4 @@
-"""The arguments of tool calls: JSON text on one side, objects on the other."""
+"""Answers as JSON, and the arguments of tool calls: JSON text on one side, objects on the other."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import orjson
 
 from router.dialects.canonical import JsonObject
+from router.errors import UpstreamProtocolError
 
 # What the depth of a JSON text depends on: escaped letters (or a lone backslash at its end), quotes and brackets.
 _MARKS = re.compile(r"\\.|[\\\"{}\[\]]", re.DOTALL)
@@ -57,3 +58,11 @@ def parsed_arguments(arguments: object) -> JsonObject | None:
     except orjson.JSONDecodeError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def answer_json(value: object) -> bytes:
+    """A part of an answer as JSON. Raises ``UpstreamProtocolError`` when it is nested deeper than can be written."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError as exc:
+        raise UpstreamProtocolError(f"The upstream's answer cannot be passed on: {exc}.") from exc

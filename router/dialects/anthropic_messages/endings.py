@@ -37,7 +37,7 @@ STOP_REASONS: Mapping[str, str] = {
     "function_call": "tool_use",
     "content_filter": "refusal",
 }
-_SAYS_MORE = frozenset({"pause_turn", "model_context_window_exceeded"})
+_SAYS_MORE = ("pause_turn", "model_context_window_exceeded")
 
 
 def ending(holder: Mapping[str, Any]) -> JsonObject:

@@ -9,15 +9,13 @@ assistant message                       one message; another begins where thinki
 ``image``, base64 or URL                ``image_url``, a data URL or the URL
 ``document``: PDF                       ``file``, its title the file name
 ``document``: text; ``search_result``   ``text``: title, source or context, and content, one below the other
-other blocks, images and PDFs by id     carried, refused by other dialects
+other blocks, images and PDFs by id     carried with the text in them, refused by other dialects
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-
-import orjson
 
 from router.dialects.anthropic_messages.fields import (
     Notes,
@@ -28,7 +26,7 @@ from router.dialects.anthropic_messages.fields import (
     wrong,
 )
 from router.dialects.anthropic_messages.thinking import block_to_canonical, is_foreign
-from router.dialects.canonical import JsonObject
+from router.dialects.canonical import JsonObject, encode_json
 
 DEFAULT_FILE_NAME = "document.pdf"
 _DIRECT: JsonObject = {"type": "direct"}
@@ -43,7 +41,7 @@ def canonical_message(message: object, at: str, notes: Notes) -> list[JsonObject
     """The canonical messages that one message amounts to. Raises ``InvalidRequest``."""
     holder = json_object(message, at)
     role, content = holder.get("role"), holder.get("content")
-    if role not in {"user", "assistant", "system"}:
+    if role not in ("user", "assistant", "system"):
         raise wrong(f"{at}.role", "'user', 'assistant' or 'system'")
     if len(holder) > 2:
         notes.refused += [f"{at}.{name}" for name in holder if name not in {"role", "content"}]
@@ -92,7 +90,7 @@ def _assistant(blocks: list[Any], at: str, notes: Notes) -> list[JsonObject]:
     for position, block in enumerate(blocks):
         where = f"{at}[{position}]"
         kind = json_object(block, where).get("type")
-        if kind in {"thinking", "redacted_thinking"}:
+        if kind in ("thinking", "redacted_thinking"):
             if turns[-1].parts and not turns[-1].calls:
                 turns.append(_AssistantTurn())
             text_field(block, "thinking" if kind == "thinking" else "data", where)
@@ -154,7 +152,7 @@ def _tool_message(block: JsonObject, at: str, notes: Notes) -> JsonObject:
 def _tool_call(block: JsonObject, at: str, notes: Notes) -> JsonObject:
     function = {
         "name": text_field(block, "name", at),
-        "arguments": orjson.dumps(object_field(block, "input", at)).decode(),
+        "arguments": encode_json(object_field(block, "input", at)).decode(),
     }
     call = {"id": text_field(block, "id", at), "type": "function", "function": function}
     known = {"type", "id", "name", "input"}
@@ -180,7 +178,25 @@ def _with_rest(translation: JsonObject, block: JsonObject, known: set[str], at: 
 
 def _carried(block: JsonObject, at: str, notes: Notes) -> JsonObject:
     notes.refused.append(at)
-    return {"type": block["type"], "anthropic": block}
+    part = {"type": block["type"], "anthropic": block}
+    if text := "\n".join(_texts_in(block)):
+        part["text"] = text
+    return part
+
+
+def _texts_in(block: JsonObject) -> list[str]:
+    """Every ``text`` anywhere in a block."""
+    texts = []
+    found: list[Any] = [block]
+    while found:  # no recursion: a client chooses how deep this goes
+        holder = found.pop()
+        if isinstance(holder, dict):
+            if isinstance(holder.get("text"), str):
+                texts.append(holder["text"])
+            found += reversed(holder.values())
+        elif isinstance(holder, list):
+            found += reversed(holder)
+    return texts
 
 
 def _text(block: JsonObject, at: str, notes: Notes) -> JsonObject:

@@ -48,21 +48,93 @@ class Conversation:
     def add(self, message: Mapping[str, Any], at: str) -> None:
         """Take the next message. Raises ``InvalidRequest`` that names what cannot be translated."""
         role = message.get("role")
-        if role in {"system", "developer"}:
-            texts = _content(message.get("content"), f"{at}.content")
+        if role in ("system", "developer"):
+            texts = self._content(message, at)
             if self._own and self._turns:
                 self._append("system", texts)
             else:
                 self.system += texts
         elif role == "assistant":
-            self._append("assistant", _assistant(message, at))
+            self._append("assistant", self._assistant(message, at))
         elif role == "tool":
-            self._append_result(_tool_result(message, at))
+            self._append_result(self._tool_result(message, at))
         elif role == "user":
-            blocks = _content(message.get("content"), f"{at}.content")
-            self._append("user", blocks)
+            self._append("user", self._content(message, at))
         else:
             raise untranslatable(f"{at}.role", NAME)
+
+    def _content(self, message: Mapping[str, Any], at: str) -> list[JsonObject]:
+        content = message.get("content")
+        if content is None:
+            return []
+        if isinstance(content, str):
+            return [{"type": "text", "text": content}] if content.strip() else []
+        blocks = []
+        for position, part in enumerate(json_list(content, f"{at}.content")):
+            where = f"{at}.content[{position}]"
+            block = self._block(json_object(part, where), where)
+            if block is not None:
+                blocks.append(block)
+        return blocks
+
+    def _block(self, part: JsonObject, at: str) -> JsonObject | None:
+        native = part.get("anthropic")
+        if self._own and isinstance(native, dict) and _says_the_same(part, native, at):
+            return native
+        kind = part.get("type")
+        translate = _BLOCKS.get(kind) if isinstance(kind, str) else None
+        if translate is None:
+            raise untranslatable(f"{at}.type", NAME)
+        block = translate(part, at)
+        if block is not None and part.get("cache_control") is not None:
+            block["cache_control"] = part["cache_control"]
+        return block
+
+    def _assistant(self, message: Mapping[str, Any], at: str) -> list[JsonObject]:
+        for name in ("audio", "function_call"):
+            if message.get(name):
+                raise untranslatable(f"{at}.{name}", NAME)
+        blocks = signed_thinking(message)
+        blocks += self._content(message, at)
+        if message.get("refusal"):
+            refusal = _refusal(message, at)
+            blocks += [refusal] if refusal else []
+        for position, call in enumerate(json_list(message.get("tool_calls") or [], f"{at}.tool_calls")):
+            where = f"{at}.tool_calls[{position}]"
+            blocks.append(self._tool_use(json_object(call, where), where))
+        return blocks
+
+    def _tool_use(self, call: JsonObject, at: str) -> JsonObject:
+        if call.get("type", "function") != "function":
+            raise untranslatable(f"{at}.type", NAME)
+        function = object_field(call, "function", at)
+        block = {
+            "type": "tool_use",
+            "id": _tool_id(text_field(call, "id", at)),
+            "name": text_field(function, "name", f"{at}.function"),
+            "input": _arguments(function.get("arguments"), f"{at}.function.arguments"),
+        }
+        return self._with_rest(block, call, ())
+
+    def _tool_result(self, message: Mapping[str, Any], at: str) -> JsonObject:
+        block: JsonObject = {
+            "type": "tool_result",
+            "tool_use_id": _tool_id(text_field(message, "tool_call_id", at)),
+        }
+        if content := self._content(message, at):
+            block["content"] = _shortest(content)
+        if message.get("is_error"):
+            block["is_error"] = True
+        return self._with_rest(block, message, ("content", "is_error"))
+
+    def _with_rest(self, block: JsonObject, holder: Mapping[str, Any], said: tuple[str, ...]) -> JsonObject:
+        """``block`` with its cache marker, and what the client wrote besides it and besides what is ``said``."""
+        native = holder.get("anthropic")
+        if self._own and isinstance(native, dict):
+            block = {**{name: value for name, value in native.items() if name not in said}, **block}
+        if holder.get("cache_control") is not None:
+            block["cache_control"] = holder["cache_control"]
+        return block
 
     def messages(self) -> list[JsonObject]:
         """The turns; a turn with nothing but text is a string."""
@@ -106,38 +178,11 @@ def _trim_end(blocks: list[JsonObject]) -> None:
         blocks[-1] = {**last, "text": last["text"].rstrip()}
 
 
-def _content(content: object, at: str) -> list[JsonObject]:
-    if content is None:
-        return []
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}] if content.strip() else []
-    blocks = []
-    for position, part in enumerate(json_list(content, at)):
-        block = _block(json_object(part, f"{at}[{position}]"), f"{at}[{position}]")
-        if block is not None:
-            blocks.append(block)
-    return blocks
-
-
-def _block(part: JsonObject, at: str) -> JsonObject | None:
-    native = part.get("anthropic")
-    if isinstance(native, dict) and _says_the_same(part, native, at):
-        return native
-    kind = part.get("type")
-    translate = _BLOCKS.get(kind) if isinstance(kind, str) else None
-    if translate is None:
-        raise untranslatable(f"{at}.type", NAME)
-    block = translate(part, at)
-    if block is not None and part.get("cache_control") is not None:
-        block["cache_control"] = part["cache_control"]
-    return block
-
-
 def _says_the_same(part: JsonObject, native: JsonObject, at: str) -> bool:
     """Whether ``native`` still is what the part says: a filter may have changed the part since."""
     try:
         return canonical_part(native, at, Notes()) == part
-    except InvalidRequest:
+    except (InvalidRequest, RecursionError):
         return False
 
 
@@ -205,21 +250,6 @@ _BLOCKS: dict[str, Callable[[JsonObject, str], JsonObject | None]] = {
 }
 
 
-def _assistant(message: Mapping[str, Any], at: str) -> list[JsonObject]:
-    for name in ("audio", "function_call"):
-        if message.get(name):
-            raise untranslatable(f"{at}.{name}", NAME)
-    blocks = signed_thinking(message)
-    blocks += _content(message.get("content"), f"{at}.content")
-    if message.get("refusal"):
-        refusal = _refusal(message, at)
-        blocks += [refusal] if refusal else []
-    for position, call in enumerate(json_list(message.get("tool_calls") or [], f"{at}.tool_calls")):
-        where = f"{at}.tool_calls[{position}]"
-        blocks.append(_tool_use(json_object(call, where), where))
-    return blocks
-
-
 def signed_thinking(message: Mapping[str, Any]) -> list[JsonObject]:
     """The reasoning of a message that Anthropic knows as its own."""
     kept = message.get("thinking_blocks")
@@ -227,24 +257,6 @@ def signed_thinking(message: Mapping[str, Any]) -> list[JsonObject]:
         return []
     kinds = ("thinking", "redacted_thinking")
     return [block for block in kept if isinstance(block, dict) and block.get("type") in kinds and not is_foreign(block)]
-
-
-def _tool_use(call: JsonObject, at: str) -> JsonObject:
-    if call.get("type", "function") != "function":
-        raise untranslatable(f"{at}.type", NAME)
-    function = object_field(call, "function", at)
-    block = {
-        "type": "tool_use",
-        "id": _tool_id(text_field(call, "id", at)),
-        "name": text_field(function, "name", f"{at}.function"),
-        "input": _arguments(function.get("arguments"), f"{at}.function.arguments"),
-    }
-    native = call.get("anthropic")
-    if isinstance(native, dict) and all(native.get(name) == value for name, value in block.items()):
-        return native
-    if call.get("cache_control") is not None:
-        block["cache_control"] = call["cache_control"]
-    return block
 
 
 def _arguments(arguments: object, field: str) -> JsonObject:
@@ -262,20 +274,3 @@ def _arguments(arguments: object, field: str) -> JsonObject:
 def _tool_id(id_: str) -> str:
     """An id in the letters that the API takes; the same one for a call and its result."""
     return _NOT_IN_AN_ID.sub("_", id_)
-
-
-def _tool_result(message: Mapping[str, Any], at: str) -> JsonObject:
-    block: JsonObject = {
-        "type": "tool_result",
-        "tool_use_id": _tool_id(text_field(message, "tool_call_id", at)),
-    }
-    if content := _content(message.get("content"), f"{at}.content"):
-        block["content"] = _shortest(content)
-    if message.get("is_error"):
-        block["is_error"] = True
-    native = message.get("anthropic")
-    if isinstance(native, dict):  # what the canonical form does not say
-        block = {**{name: value for name, value in native.items() if name not in ("content", "is_error")}, **block}
-    if message.get("cache_control") is not None:
-        block["cache_control"] = message["cache_control"]
-    return block

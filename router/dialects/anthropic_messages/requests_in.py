@@ -148,7 +148,7 @@ def _thinking(draft: _Draft, name: str, value: object) -> None:
         if isinstance(budget, bool) or not isinstance(budget, int):
             raise wrong("thinking.budget_tokens", "a whole number")
         draft.payload.setdefault("reasoning_effort", effort_of_budget(budget))
-    elif kind in {"adaptive", "disabled", "between_tools"}:
+    elif kind in ("adaptive", "disabled", "between_tools"):
         draft.notes.advise(name)
     else:
         draft.notes.refused.append(name)
@@ -199,7 +199,7 @@ def canonical_tool(tool: object, at: str, notes: Notes) -> JsonObject:
     """One tool. Those that run at Anthropic, or that only its models know, are carried, and refused elsewhere."""
     holder = json_object(tool, at)
     kind = holder.get("type")
-    if kind not in {None, "custom"}:
+    if kind not in (None, "custom"):
         notes.refused.append(at)
         return {"type": kind, "anthropic": holder}
     schema = json_object(holder.get("input_schema"), f"{at}.input_schema")

@@ -69,6 +69,7 @@ _STRUCTURE = frozenset(
         "safety_identifier",
         "stream",
         "tool_choice",
+        "tools",
         "user",
     }
 )
@@ -121,6 +122,12 @@ def _conversation(request: ChatRequest, *, own: bool) -> JsonObject:
         body["system"] = shortest_system(conversation.system)
     if request.stream:
         body["stream"] = True
+    _frame(body, payload, own=own)
+    return body
+
+
+def _frame(body: JsonObject, payload: Mapping[str, Any], *, own: bool) -> None:
+    """What is said in several fields, here or there."""
     for name in ("max_completion_tokens", "max_tokens"):
         limit = payload.get(name)
         if limit is not None:
@@ -128,9 +135,10 @@ def _conversation(request: ChatRequest, *, own: bool) -> JsonObject:
     for name in ("user", "safety_identifier"):
         if payload.get(name) is not None:
             body.setdefault("metadata", {"user_id": text_field(payload, name, "")})
+    if payload.get("tools") is not None:
+        _tools(body, payload["tools"], own=own)
     if choice := _tool_choice(payload):
         body["tool_choice"] = choice
-    return body
 
 
 def _limit(value: object, name: str) -> int:
@@ -185,16 +193,19 @@ def _response_format(body: JsonObject, value: object) -> None:
     body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
 
 
-def _tools(body: JsonObject, value: object) -> None:
-    tools = [_tool(json_object(tool, f"tools[{i}]"), f"tools[{i}]") for i, tool in enumerate(json_list(value, "tools"))]
+def _tools(body: JsonObject, value: object, *, own: bool) -> None:
+    tools = []
+    for position, tool in enumerate(json_list(value, "tools")):
+        at = f"tools[{position}]"
+        holder = json_object(tool, at)
+        native = holder.get("anthropic") if own else None
+        same = isinstance(native, dict) and canonical_tool(native, at, Notes()) == holder
+        tools.append(native if same else _tool(holder, at))
     if tools:
         body["tools"] = tools
 
 
 def _tool(tool: JsonObject, at: str) -> JsonObject:
-    native = tool.get("anthropic")
-    if isinstance(native, dict) and canonical_tool(native, at, Notes()) == tool:
-        return native
     if tool.get("type") != "function":
         raise untranslatable(f"{at}.type", NAME)
     function = object_field(tool, "function", at)
@@ -258,7 +269,6 @@ _FIELDS: dict[str, Callable[[JsonObject, object], None]] = {
     "top_p": _top_p,
     "stop": _stop,
     "response_format": _response_format,
-    "tools": _tools,
     "thinking": _same("thinking"),
     "top_k": _same("top_k"),
 }

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import orjson
 
 from router.dialects import sse
 from router.dialects.anthropic_messages.answers import string, tool_call
+from router.dialects.anthropic_messages.arguments import answer_json
 from router.dialects.anthropic_messages.endings import ending, refusal_explanation, usage_from
 from router.dialects.anthropic_messages.errors import failure
 from router.dialects.canonical import JsonObject, Usage, chunk, chunk_base, usage_chunk
@@ -66,7 +66,8 @@ class Decoder:
         chunks: list[JsonObject] = []
         for data in sse.event_data(events):
             payload = _event(data, self._source)
-            read = _READERS.get(payload.get("type"))
+            kind = payload.get("type")
+            read = _READERS.get(kind) if isinstance(kind, str) else None
             if read is not None:
                 read(self, payload, chunks)
         return chunks
@@ -120,7 +121,7 @@ class Decoder:
         if block.kind == "tool_use":
             if not block.pieces:  # no arguments, or all of them at the start
                 whole = block.block.get("input")
-                self._argue(block, orjson.dumps(whole if isinstance(whole, dict) else {}).decode(), chunks)
+                self._argue(block, answer_json(whole if isinstance(whole, dict) else {}).decode(), chunks)
         elif block.kind == "thinking":
             signature = block.signature or block.block.get("signature") or ""
             kept = {"type": "thinking", "thinking": "".join(block.pieces), "signature": signature}
@@ -200,7 +201,7 @@ def _event(data: bytes, source: str) -> JsonObject:
     return payload
 
 
-_READERS: dict[Any, Callable[[Decoder, JsonObject, list[JsonObject]], None]] = {
+_READERS: dict[str, Callable[[Decoder, JsonObject, list[JsonObject]], None]] = {
     "message_start": Decoder._start,
     "content_block_start": Decoder._block_start,
     "content_block_delta": Decoder._block_delta,
@@ -242,7 +243,7 @@ class Observer:
         elif kind == "error":
             self.error = failure(payload.get("error"), self._source)
             self.finished = True
-        elif kind in {"message_start", "message_delta"}:
+        elif kind in ("message_start", "message_delta"):
             holder = payload.get("message") if kind == "message_start" else payload
             usage = holder.get("usage") if isinstance(holder, dict) else None
             if isinstance(usage, dict):

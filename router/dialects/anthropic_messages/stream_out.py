@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from router.dialects.anthropic_messages.arguments import StreamedCall
+from router.dialects.anthropic_messages.arguments import StreamedCall, answer_json
 from router.dialects.anthropic_messages.endings import (
     message_id,
     refusal_details,
@@ -97,7 +97,7 @@ class Encoder:
         return taken
 
     def _event(self, name: str, payload: JsonObject) -> None:
-        self._out.append(b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(payload)))
+        self._out.append(b"event: %b\ndata: %b\n\n" % (name.encode(), answer_json(payload)))
 
     def _start(self, chunk: Mapping[str, Any]) -> None:
         self._started = True
@@ -211,7 +211,7 @@ class Encoder:
         given = block.get("input")
         if isinstance(given, dict) and given:
             self._open_block("native", {**block, "input": {}})
-            self._delta({"type": "input_json_delta", "partial_json": orjson.dumps(given).decode()})
+            self._delta({"type": "input_json_delta", "partial_json": answer_json(given).decode()})
         else:
             self._open_block("native", block)
         self._close_block()

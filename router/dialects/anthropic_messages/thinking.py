@@ -21,6 +21,7 @@ from typing import Literal, TypeAlias
 
 import orjson
 
+from router.dialects.anthropic_messages.arguments import answer_json
 from router.dialects.anthropic_messages.fields import wrong
 from router.dialects.canonical import JsonObject
 
@@ -101,7 +102,7 @@ def block_from_canonical(block: JsonObject) -> JsonObject | None:
     if kind == "redacted_thinking" and isinstance(block.get("data"), str):
         return {"type": "redacted_thinking", "data": block["data"]}
     if kind == "reasoning":
-        signature = _ITEM_MARK + base64.urlsafe_b64encode(orjson.dumps(block)).decode()
+        signature = _ITEM_MARK + base64.urlsafe_b64encode(answer_json(block)).decode()
         return {"type": "thinking", "thinking": _summary(block), "signature": signature}
     return None
 
