@@ -17,6 +17,7 @@ from router.config.overrides import Overrides
 from router.config.prompts import Endpoint, ErrorTarget, PromptTarget
 from router.config.providers import ModelAlias, ModelProvider
 from router.config.ratelimits import RateLimit
+from router.config.resilience import Resilience
 from router.config.routing import ModelMetricsSource, PromptCaching, Routing, RoutingPreference
 from router.config.state import StateStorage
 from router.config.tracing import Tracing
@@ -39,6 +40,7 @@ class Config(Section):
     limits: Limits = Field(default=Limits(), description="Bounds on sizes and times.")
     prompt_guards: PromptGuards = Field(default=PromptGuards(), description="Classifiers that prompts have to pass.")
     filters: tuple[Filter, ...] = Field(default=(), description="Services that look at requests and answers.")
+    resilience: Resilience = Field(default=Resilience(), description="What is done when model providers fail.")
     routing_preferences: tuple[RoutingPreference, ...] = Field(
         default=(), description="Kinds of requests and the models for them."
     )
