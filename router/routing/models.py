@@ -109,6 +109,11 @@ class ModelRouter:
         """Whether ``name`` means something, available or not."""
         return bool(self._find(name))
 
+    def usable(self, name: str) -> bool:
+        """Whether ``name`` means something that can be asked."""
+        choices = self._find(name)
+        return bool(choices) and choices[0].entry.unavailable is None
+
     def full_name(self, name: str) -> str:
         """``provider/model`` of what ``name`` means first; ``name`` itself where it means nothing."""
         choices = self._find(name)

@@ -105,6 +105,8 @@ def test_names_are_known_whether_available_or_not() -> None:
     router = ModelRouter(ENTRIES, {"fast": "groq/llama"})
     assert all(router.knows(name) for name in ("fast", "anthropic/claude", "claude", "west", "groq/x", "x"))
     assert not router.knows("nope/x")
+    assert [router.usable(name) for name in ("fast", "claude", "west", "nope/x")] == [True, True, True, False]
+    assert not ModelRouter(ENTRIES[:2], {}).usable("claude")
 
 
 def test_prices_and_latencies_are_looked_up_under_the_full_name() -> None:
