@@ -21,7 +21,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from router.context import RequestContext
@@ -50,6 +50,7 @@ NAMESPACE = "sessions"
 _MAX_SESSION_CHARS = 256
 _MAX_NAME_CHARS = 256
 _MAX_PERCENT = 100.0
+_MAX_FALLBACKS = 8
 
 # How long providers keep a prompt cache that is not used, in seconds; five minutes where nothing else is known.
 # Anthropic: "5 minutes"; OpenAI: "5 to 10 minutes of inactivity"; DeepSeek keeps it on disk for hours.
@@ -138,18 +139,28 @@ class SessionAffinity:
         )
 
     async def settle(
-        self, session: Session, candidate: str, request: ChatRequest, context: RequestContext
+        self,
+        session: Session,
+        candidate: str,
+        request: ChatRequest,
+        context: RequestContext,
+        *,
+        fallbacks: Sequence[str] = (),
     ) -> SettledSession:
-        """Which model the session goes on with, and remember it. ``candidate`` is what was asked for or decided."""
+        """Which model the session goes on with, and remember it.
+
+        ``candidate`` is what was asked for or decided, ``fallbacks`` what to try when it fails.
+        """
         now = self._clock()
         if session.budget is None:
             settled, ledger = settle_freely(session, candidate)
         else:
             tokens = estimated_tokens(request.messages, request.payload.get("tools"))
             settled, ledger = self._settle_within(session, session.budget, candidate, tokens, now)
-        binding = Binding(settled.model, session.requested, now, ledger)
-        if NAMESPACE in context.degraded:
-            return settled  # no use in waiting for it a second time
+        others = [name for name in fallbacks if name != settled.model and len(name) <= _MAX_NAME_CHARS]
+        binding = Binding(settled.model, session.requested, now, ledger, tuple(others[:_MAX_FALLBACKS]))
+        if NAMESPACE in context.degraded or len(settled.model) > _MAX_NAME_CHARS:
+            return settled  # no use in waiting for the store a second time; no model has such a name
         try:
             await self._store.set(NAMESPACE, session.key, binding.encode(), ttl_s=session.ttl_s)
         except StateUnavailable as exc:

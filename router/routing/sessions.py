@@ -20,12 +20,16 @@ _SYSTEM_ROLES = frozenset({"system", "developer"})
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What is remembered of a session: its model, the one that the client named, and when it was used (Unix time)."""
+    """What is remembered of a session: its model, the one that the client named, and when it was used (Unix time).
+
+    ``fallbacks`` are the models to try when its own fails.
+    """
 
     model: str
     requested: str | None
     used_at: float
     ledger: Ledger
+    fallbacks: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
         ledger = self.ledger
@@ -35,15 +39,21 @@ class Binding:
                 self.requested,
                 self.used_at,
                 [ledger.default_model, ledger.baseline_usd, ledger.spent_usd, ledger.switches],
+                self.fallbacks,
             ]
         )
 
     @classmethod
     def decode(cls, value: bytes) -> Binding:
         """Raises ``ValueError`` or ``TypeError`` for what ``encode`` has not written."""
-        model, requested, used_at, (default_model, baseline, spent, switches) = orjson.loads(value)
-        ledger = Ledger(str(default_model), float(baseline), float(spent), int(switches))
-        return cls(str(model), None if requested is None else str(requested), float(used_at), ledger)
+        model, requested, used_at, (default_model, baseline, spent, switches), fallbacks = orjson.loads(value)
+        return cls(
+            str(model),
+            None if requested is None else str(requested),
+            float(used_at),
+            Ledger(str(default_model), float(baseline), float(spent), int(switches)),
+            tuple(str(name) for name in fallbacks),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,11 @@ class Session:
     binding: Binding | None
     model: str | None
     budget: RoutingBudget | None
+
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """The models to try when the session's own fails."""
+        return () if self.binding is None else self.binding.fallbacks
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ async def test_what_another_version_has_written_is_forgotten() -> None:
     await gateway.model("p/cheap")
     session = await gateway.affinity.find(_request(), _context(NAMED))
     assert session is not None
-    for value in (b"", b"{}", b'["p/cheap"]', b'["p/cheap", null, "x", ["a", 0, 0, 0]]', b"[1, 2, 3, 4]"):
+    for value in (b"", b"{}", b'["p/cheap"]', b'["p/cheap", null, "x", ["a", 0, 0, 0], []]', b"[1, 2, 3, 4, 5]"):
         await store.set(NAMESPACE, session.key, value, ttl_s=10)
         assert await gateway.model("p/dear") == ("p/dear", False, False)
 
@@ -239,6 +239,7 @@ async def test_an_endless_model_name_fits_into_the_store() -> None:
     gateway = Gateway(STICK)
     await gateway.model("p/cheap", {}, request=request)
     assert await gateway.model("p/dear", {}, request=request) == ("p/cheap", True, False)
+    assert await gateway.model("p/" + "x" * 2_000_000) == ("p/" + "x" * 2_000_000, False, False)
 
 
 USER_ONLY = AffinitySettings(route_on_user_only=True)
@@ -339,7 +340,7 @@ async def test_a_percentage_is_a_number_from_0_to_100(value: str) -> None:
 def test_a_binding_is_read_as_it_was_written(
     model: str, requested: str | None, used_at: float, baseline: float, spent: float, switches: int
 ) -> None:
-    binding = Binding(model, requested, used_at, Ledger(model, baseline, spent, switches))
+    binding = Binding(model, requested, used_at, Ledger(model, baseline, spent, switches), (model, "b"))
     assert Binding.decode(binding.encode()) == binding
 
 
