@@ -65,6 +65,8 @@ class Decoder:
     def _chunks(self, events: bytes) -> list[JsonObject]:
         chunks: list[JsonObject] = []
         for data in sse.event_data(events):
+            if self._finished:  # some servers say ``[DONE]`` behind the end
+                break
             payload = _event(data, self._source)
             kind = payload.get("type")
             read = _READERS.get(kind) if isinstance(kind, str) else None
