@@ -119,11 +119,13 @@ def _can_bear_marker(part: object) -> bool:
 
 
 def _is_marked(body: Mapping[str, Any], messages: Iterable[Any], *others: object) -> bool:
-    """Whether the client has set markers itself: on the request, a message, a part, a tool, or the system prompt."""
+    """Whether the client has set markers itself: on the request, a message, a part, a call, a tool, the system."""
     if _FIELD in body:
         return True
-    contents = [message.get("content") for message in messages if isinstance(message, dict)]
-    for items in (messages, *contents, *others):
+    inner = [
+        message.get(name) for message in messages if isinstance(message, dict) for name in ("content", "tool_calls")
+    ]
+    for items in (messages, *inner, *others):
         if isinstance(items, list) and any(isinstance(item, dict) and _FIELD in item for item in items):
             return True
     return False

@@ -113,8 +113,16 @@ def test_nothing_is_marked_where_it_is_not_worth_it_or_the_client_did(body: dict
     assert mark_anthropic(body, min_prefix_tokens=1000) == body
 
 
-def test_a_marked_part_of_a_canonical_request_is_left_to_the_client() -> None:
-    payload = {"messages": [_message("system", LONG), _message("user", [_text("a", marked=True)])]}
+@pytest.mark.parametrize(
+    "message",
+    [
+        _message("user", [_text("a", marked=True)]),
+        {"role": "tool", "tool_call_id": "1", "content": "r", "cache_control": MARK},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "cache_control": MARK}]},
+    ],
+)
+def test_a_canonical_request_with_a_marker_is_left_to_the_client(message: dict[str, Any]) -> None:
+    payload = {"messages": [_message("system", LONG), message]}
     assert mark_canonical(payload, min_prefix_tokens=1000) == payload
 
 
