@@ -127,13 +127,14 @@ def usage_object(usage: object) -> JsonObject | None:
 def encode_completion(completion: JsonObject, request: ChatRequest) -> bytes:
     """The whole answer to ``request``."""
     choice = completion["choices"][0]
-    message = choice.get("message")
-    output = output_items(message if isinstance(message, dict) else {}, choice.get("logprobs"))
+    message = choice.get("message") if isinstance(choice.get("message"), dict) else {}
+    output = output_items(message, choice.get("logprobs"))
     finish_reason = choice.get("finish_reason")
     status, response = ended(
         begun(request, completion), output, finish_reason=finish_reason, usage=completion.get("usage")
     )
-    if status == "incomplete":
+    sealed = output[-1]["type"] == "reasoning" and message.get("thinking_blocks")
+    if status == "incomplete" and not sealed:
         output[-1]["status"] = "incomplete"
     return orjson.dumps(response)
 

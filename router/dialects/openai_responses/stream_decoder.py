@@ -108,7 +108,11 @@ class Decoder:
 
     def _item(self, event: JsonObject) -> _Item:
         index = event.get("output_index")
-        return self._items.setdefault(index if isinstance(index, int) else 0, _Item())
+        key = index if isinstance(index, int) else 0
+        item = self._items.get(key)
+        if item is None:
+            item = self._items[key] = _Item()
+        return item
 
     def _on_created(self, event: JsonObject) -> list[JsonObject]:
         self._chunk_base(_object(event.get("response")))
@@ -141,7 +145,7 @@ class Decoder:
             item.start = self._text_chars
         item.part, item.said = part, True
         self._text_chars += len(event["delta"])
-        return self._delta({"content": piece}, _objects(event.get("logprobs")))
+        return self._delta({"content": piece}, _objects(event["logprobs"]) if event.get("logprobs") else None)
 
     def _on_refusal(self, event: JsonObject) -> list[JsonObject]:
         piece = event.get("delta")

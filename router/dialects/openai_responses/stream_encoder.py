@@ -30,6 +30,7 @@ class Encoder:
         "_events",
         "_finish_reason",
         "_items",
+        "_max_chars",
         "_open",
         "_request",
         "_response",
@@ -37,7 +38,7 @@ class Encoder:
         "_usage",
     )
 
-    def __init__(self, request: ChatRequest) -> None:
+    def __init__(self, request: ChatRequest, *, max_chars: int = _MAX_ANSWER_CHARS) -> None:
         self._request = request
         self._events = Events()
         self._response: JsonObject | None = None
@@ -47,6 +48,7 @@ class Encoder:
         self._finish_reason: object = None
         self._usage: object = None
         self._size = 0
+        self._max_chars = max_chars
 
     def feed(self, chunk: JsonObject) -> bytes:
         """The events that one chunk amounts to."""
@@ -88,7 +90,7 @@ class Encoder:
         if reasoning or delta.get("thinking_blocks"):
             self._reason(reasoning, delta.get("thinking_blocks"))
         if text := spoken_text(delta.get("content")):
-            logprobs = token_logprobs(choice["logprobs"]) if choice.get("logprobs") else []
+            logprobs = token_logprobs(choice["logprobs"]) if choice.get("logprobs") else ()
             self._message().say("output_text", text, logprobs)
             self._grow(len(text))
         if cited := annotated(delta.get("annotations")):
@@ -104,8 +106,8 @@ class Encoder:
 
     def _grow(self, chars: int) -> None:
         self._size += chars
-        if self._size > _MAX_ANSWER_CHARS:
-            raise UpstreamProtocolError(f"The answer has more than {_MAX_ANSWER_CHARS} characters.")
+        if self._size > self._max_chars:
+            raise UpstreamProtocolError(f"The answer has more than {self._max_chars} characters.")
 
     def _keep(self, item: OpenItem) -> None:
         self._items.append(item)

@@ -31,6 +31,11 @@ class Events:
         self._bytes.append(encode_event(type_, fields, self._number))
         self._number += 1
 
+    def add_delta(self, head: tuple[bytes, bytes], piece: str) -> None:
+        """One event of a part that ``delta_head`` has begun: nearly all events are of this kind."""
+        self._bytes.append(b"%b%d%b%b}\n\n" % (head[0], self._number, head[1], orjson.dumps(piece)))
+        self._number += 1
+
     def take(self) -> bytes:
         """The events since the last call."""
         taken, self._bytes = b"".join(self._bytes), []
@@ -49,6 +54,13 @@ def encode_stream_error(error: GatewayError, request_id: str) -> bytes:
     return encode_event("error", fields, _LAST_NUMBER)
 
 
+def delta_head(type_: str, fields: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """What stays the same in the delta events of one part: the bytes before the event's number, and those after it."""
+    name = type_.encode()
+    start = b'event: %b\ndata: {"type":"%b","sequence_number":' % (name, name)
+    return start, b"," + orjson.dumps(fields)[1:-1] + b',"delta":'
+
+
 class OpenItem(Protocol):
     """An item of the output; ``whole`` is what it amounts to once it is closed."""
 
@@ -61,10 +73,22 @@ class OpenItem(Protocol):
 class MessageItem:
     """A message: parts of text and refusal, of which one at a time is open."""
 
-    __slots__ = ("_annotations", "_at", "_closed", "_content", "_events", "_kind", "_logprobs", "_pieces", "whole")
+    __slots__ = (
+        "_annotations",
+        "_at",
+        "_closed",
+        "_content",
+        "_events",
+        "_head",
+        "_kind",
+        "_logprobs",
+        "_pieces",
+        "whole",
+    )
 
     def __init__(self, events: Events, output_index: int) -> None:
         self._events = events
+        self._head = (b"", b"")
         self._kind: str | None = None
         self._content: list[JsonObject] = []
         self._pieces: list[str] = []
@@ -80,12 +104,12 @@ class MessageItem:
         if kind != self._kind:
             self._open_part(kind)
         self._pieces.append(piece)
-        if kind == "refusal":
-            self._events.add("response.refusal.delta", {**self._at, "delta": piece})
-            return
-        self._logprobs += logprobs
-        if piece:
-            self._events.add("response.output_text.delta", {**self._at, "delta": piece, "logprobs": logprobs or []})
+        if logprobs:
+            self._logprobs += logprobs
+            fields = {**self._at, "delta": piece, "logprobs": _bare(logprobs)}
+            self._events.add("response.output_text.delta", fields)
+        elif piece:
+            self._events.add_delta(self._head, piece)
 
     def annotate(self, annotations: Sequence[JsonObject]) -> None:
         """Add annotations to the text."""
@@ -112,7 +136,12 @@ class MessageItem:
         self._close_part()
         self._kind = kind
         self._at["content_index"] += 1
-        part = refusal_part("") if kind == "refusal" else text_part("")
+        if kind == "refusal":
+            part = refusal_part("")
+            self._head = delta_head("response.refusal.delta", self._at)
+        else:
+            part = text_part("")
+            self._head = delta_head("response.output_text.delta", {**self._at, "logprobs": []})
         self._events.add("response.content_part.added", {**self._at, "part": part})
 
     def _close_part(self) -> None:
@@ -124,16 +153,30 @@ class MessageItem:
             self._events.add("response.refusal.done", {**self._at, "refusal": text})
         else:
             part = text_part(text, self._annotations, self._logprobs)
-            self._events.add("response.output_text.done", {**self._at, "text": text, "logprobs": self._logprobs})
+            self._events.add("response.output_text.done", {**self._at, "text": text, "logprobs": _bare(self._logprobs)})
         self._events.add("response.content_part.done", {**self._at, "part": part})
         self._content.append(part)
         self._pieces, self._annotations, self._logprobs = [], [], []
 
 
+def _bare(logprobs: Sequence[JsonObject]) -> list[JsonObject]:
+    """Log probabilities as events have them: without the bytes, which are in the part only."""
+    return [
+        {
+            "token": token.get("token"),
+            "logprob": token.get("logprob"),
+            "top_logprobs": [
+                {"token": top.get("token"), "logprob": top.get("logprob")} for top in token["top_logprobs"]
+            ],
+        }
+        for token in logprobs
+    ]
+
+
 class ReasoningItem:
     """Reasoning: one part of summary; ``seal`` sets what has to come back with it."""
 
-    __slots__ = ("_at", "_block", "_closed", "_events", "_pieces", "whole")
+    __slots__ = ("_at", "_block", "_closed", "_events", "_head", "_pieces", "whole")
 
     def __init__(self, events: Events, output_index: int) -> None:
         self._events = events
@@ -142,6 +185,7 @@ class ReasoningItem:
         self._closed = False
         self.whole: JsonObject = {"id": reasoning_id(), "type": "reasoning", "summary": [], "status": "in_progress"}
         self._at: JsonObject = {"item_id": self.whole["id"], "output_index": output_index, "summary_index": 0}
+        self._head = delta_head("response.reasoning_summary_text.delta", self._at)
         events.add("response.output_item.added", {"output_index": output_index, "item": self.whole})
 
     def say(self, piece: str) -> None:
@@ -149,7 +193,7 @@ class ReasoningItem:
         if not self._pieces:
             self._part("added", "")
         self._pieces.append(piece)
-        self._events.add("response.reasoning_summary_text.delta", {**self._at, "delta": piece})
+        self._events.add_delta(self._head, piece)
 
     def seal(self, block: JsonObject) -> None:
         """The canonical block that the item stands for; its text is said where no piece of it has been."""
@@ -180,7 +224,7 @@ class ReasoningItem:
 class CallItem:
     """A function call, which is announced as soon as its name is known; ``call_id`` is empty until it is."""
 
-    __slots__ = ("_at", "_closed", "_events", "_name", "_opened", "_pieces", "call_id", "whole")
+    __slots__ = ("_at", "_closed", "_events", "_head", "_name", "_opened", "_pieces", "call_id", "whole")
 
     def __init__(self, events: Events, output_index: int) -> None:
         self._events = events
@@ -190,6 +234,7 @@ class CallItem:
         self._closed = False
         self.call_id = ""
         self._at: JsonObject = {"item_id": call_item_id(), "output_index": output_index}
+        self._head = delta_head("response.function_call_arguments.delta", self._at)
         self.whole: JsonObject = {}
 
     def add(self, name: str, arguments: str) -> None:
@@ -203,7 +248,7 @@ class CallItem:
             self._open()
             arguments = "".join(self._pieces)
         if arguments:
-            self._events.add("response.function_call_arguments.delta", {**self._at, "delta": arguments})
+            self._events.add_delta(self._head, arguments)
 
     def close(self, status: str) -> None:
         """Close the call."""
