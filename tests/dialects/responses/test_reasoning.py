@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from router.dialects import openai_responses
+from router.dialects import anthropic_messages, openai_responses
 from router.dialects.canonical import ChatRequest, chunks_of, completion
 from tests.dialects.responses.official import accumulated, check_events, check_request, check_response, resent
 
@@ -109,3 +109,24 @@ def test_reasoning_between_messages_stays_in_order() -> None:
     ]
     sent = orjson.loads(openai_responses.encode_request(request.replace(messages=request.messages)))
     assert sent["input"] == items
+
+
+def test_a_turn_of_tools_goes_on_with_thinking_that_anthropic_signed() -> None:
+    blocks = [
+        {"type": "thinking", "thinking": "I ask.", "signature": "EqQBCkYIBRgCKkA="},
+        {"type": "redacted_thinking", "data": "EmwKAhgBEgy3va3pzix"},
+        {"type": "text", "text": "Let me look."},
+        {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"city": "Oslo"}},
+    ]
+    answer = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "content": blocks}
+    whole = {**answer, "stop_reason": "tool_use", "usage": {"input_tokens": 1, "output_tokens": 2}}
+    completed = anthropic_messages.decode_completion(orjson.dumps(whole), "anthropic")
+    response = check_response(openai_responses.encode_completion(completed, REQUEST))
+
+    result = {"type": "function_call_output", "call_id": "toolu_1", "output": "sunny"}
+    said = [{"role": "user", "content": "Hi"}, *resent(response), result]
+    tool = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False}
+    body = orjson.dumps({"model": "claude", "input": said, "tools": [tool], "reasoning": {"effort": "low"}})
+    check_request(body)
+    sent = orjson.loads(anthropic_messages.encode_request(openai_responses.decode_request(body)))
+    assert sent["messages"][1]["content"] == blocks
