@@ -1,0 +1,157 @@
+"""The one question that handlers ask: may this request go on, and what does it count as?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from router.access.budgets import PriceTable, reservation, used_in_the_end
+from router.access.counters import Counter, Counters
+from router.access.keys import KeyRing
+from router.access.quotas import Quota
+from router.access.rate_limits import RateLimits, limit_headers
+from router.context import Identity, RequestContext
+from router.errors import GatewayError, InsufficientQuota, PermissionDenied, RateLimited, StateUnavailable
+from router.telemetry.metrics import Metrics
+
+CHARS_PER_TOKEN = 4  # the usual rule of thumb for what is not counted yet
+
+
+def estimated_tokens(chars: int) -> int:
+    """How many tokens a text of ``chars`` characters is taken to have until somebody counts them."""
+    return math.ceil(chars / CHARS_PER_TOKEN)
+
+
+@dataclass(slots=True)
+class _Charge:
+    """What a request takes out of one counter; ``window`` is ``None`` while nothing was taken."""
+
+    counter: Counter
+    amount: int
+    window: tuple[int, int] | None = None
+
+
+class AccessControl:
+    """Rate limits and budgets of one gateway. ``start`` it inside the event loop, and ``close`` it.
+
+    Limits hold for what is admitted; what answers use beyond their requests counts when they are finished.
+    """
+
+    def __init__(
+        self, keys: KeyRing, rate_limits: RateLimits, counters: Counters, prices: PriceTable, metrics: Metrics
+    ) -> None:
+        self.keys = keys
+        self._rate_limits = rate_limits
+        self._counters = counters
+        self._prices = prices
+        self._metrics = metrics
+
+    def start(self) -> None:
+        """Begin to settle counts in the background."""
+        self._counters.start()
+
+    async def close(self) -> None:
+        """Settle what is left; requests have to be over. The store stays open."""
+        await self._counters.close()
+
+    def check_model(self, identity: Identity | None, *models: str) -> None:
+        """Raises ``PermissionDenied`` when the key is not for a model that has these names.
+
+        Every model that may serve a request has to be checked, also those that it only falls back to. Without a key,
+        there is nothing to check: that one is needed has been seen to by the listener.
+        """
+        if identity is None:
+            return
+        grant = self.keys.grant(identity)
+        if grant is None or not grant.may_use(*models):
+            self._metrics.access_refused("model_not_allowed")
+            name = models[0] if models else ""
+            raise PermissionDenied(
+                f"This API key is not for the model '{name}'.", code="model_not_allowed", param="model"
+            )
+
+    async def admit(self, context: RequestContext, model: str, estimated_input_tokens: int) -> None:
+        """Count a request for ``model`` (``provider/model``, as resolved) before anything is sent anywhere.
+
+        Raises ``RateLimited`` or ``InsufficientQuota`` when a limit is reached, in which case nothing is counted,
+        ``PermissionDenied`` when the key's budget cannot pay for the model, and ``StateUnavailable`` when the counters
+        cannot be asked and their quota says ``deny``. Puts the ``x-ratelimit-*`` headers into the answer, whichever it
+        is, and sees to it that what was really used counts when the request is finished.
+        """
+        charges = self._charges(context, model, estimated_input_tokens)
+        if not charges:
+            return
+        admitted = False
+        try:
+            for charge in charges:
+                await self._take(charge, context)
+            admitted = True
+        finally:
+            context.response_headers.update(limit_headers(charge.counter for charge in charges))
+            if not admitted:
+                self._settle(charges, [0] * len(charges))
+
+        def settle(finished: RequestContext) -> None:
+            used = [
+                used_in_the_end(charge.counter.quota, model, charge.amount, finished, self._prices)
+                for charge in charges
+            ]
+            self._settle(charges, used)
+
+        context.on_finished.append(settle)
+
+    def _charges(self, context: RequestContext, model: str, input_tokens: int) -> list[_Charge]:
+        quotas: list[tuple[str, Quota]] = []
+        grant = self.keys.grant(context.identity)
+        if grant is not None:
+            quotas += [(f"key:{grant.identity.name}", quota) for quota in grant.quotas]
+        quotas += self._rate_limits.quotas(model, context.headers)
+        try:
+            return [
+                _Charge(self._counters.counter(holder, quota), reservation(quota, model, input_tokens, self._prices))
+                for holder, quota in quotas
+            ]
+        except PermissionDenied:
+            self._metrics.access_refused("model_not_priced")
+            raise
+
+    async def _take(self, charge: _Charge, context: RequestContext) -> None:
+        counter = charge.counter
+        try:
+            retry_after_s = await counter.take(charge.amount)
+        except StateUnavailable:
+            self._metrics.degraded("state")
+            if counter.quota.on_error == "deny":
+                raise
+            if "state" not in context.degraded:
+                context.degraded.append("state")
+            return
+        if retry_after_s is not None:
+            raise self._refusal(counter.quota, retry_after_s)
+        charge.window = counter.window
+
+    def _settle(self, charges: list[_Charge], used: list[int]) -> None:
+        for charge, amount in zip(charges, used, strict=True):
+            if charge.window is not None:
+                charge.counter.settle(charge.amount, amount, charge.window)
+            elif amount:
+                # Let through without having been counted; it counts as soon as that is possible again.
+                charge.counter.settle(0, amount, charge.counter.window)
+            self._counters.settled(charge.counter)
+
+    def _refusal(self, quota: Quota, retry_after_s: float) -> GatewayError:
+        if quota.kind == "budget":
+            self._metrics.access_refused("insufficient_quota")
+            return InsufficientQuota(
+                f"The budget of this API key for this {quota.period} is used up.", retry_after_s=retry_after_s
+            )
+        self._metrics.access_refused("rate_limited")
+        resource: Literal["requests", "tokens"] = "requests" if quota.resource == "requests" else "tokens"
+        limit = f"the limit of {quota.amount} {resource} per {quota.period}"
+        if math.isinf(retry_after_s):
+            return RateLimited(f"This request alone is over {limit}.", resource="tokens")
+        whole_s = math.ceil(retry_after_s)
+        return RateLimited(
+            f"Rate limit reached: {limit}. Try again in {whole_s}s.", resource=resource, retry_after_s=float(whole_s)
+        )
