@@ -89,7 +89,9 @@ class RequestContext:
     ``deadline`` is on the monotonic clock. ``dialect`` is that of the path, in which errors are told too. ``degraded``
     names the parts that were gone while it was served; the listener shows them in ``x-trident-degraded``. ``attempts``
     has every try at an upstream, the newest last. ``usage`` is what the answer counted, once it is there.
-    ``on_finished`` is called once each, in order, when the last byte is out or the request was given up.
+    ``credential_header`` names the header with the key that ``identity`` came from, which is for the gateway alone.
+    ``response_headers`` are sent with whatever the answer is, errors included. ``on_finished`` is called once each, in
+    order, when the last byte is out or the request was given up.
     """
 
     request_id: str
@@ -99,6 +101,8 @@ class RequestContext:
     deadline: float
     dialect: DialectName = "openai_chat"
     identity: Identity | None = None
+    credential_header: str | None = None
+    response_headers: dict[str, str] = field(default_factory=dict)
     decision: RouteDecision | None = None
     degraded: list[str] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)

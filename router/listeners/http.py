@@ -12,9 +12,18 @@ from aiohttp import web
 
 from router.aio import timeout
 from router.context import RequestContext
-from router.errors import MethodNotAllowed, NotFound, OperatorError, PayloadTooLarge, RequestTimeout
+from router.errors import (
+    MethodNotAllowed,
+    NotFound,
+    OperatorError,
+    PayloadTooLarge,
+    PermissionDenied,
+    RequestTimeout,
+    Unauthorized,
+)
 from router.handlers.reply import ByteStream, Reply
 from router.listeners import middleware
+from router.listeners.auth import Authenticate
 from router.listeners.middleware import CLIENT_CLOSED_REQUEST, Resource
 from router.listeners.server import Server
 from router.listeners.stream_response import write_stream, write_whole
@@ -44,7 +53,10 @@ class ListenerOptions:
 
 
 class HttpListener:
-    """One listening socket and what it offers at which path."""
+    """One listening socket and what it offers at which path.
+
+    ``authenticate`` looks at every request for a path before its body is read; without one, everybody is served.
+    """
 
     def __init__(
         self,
@@ -52,8 +64,10 @@ class HttpListener:
         paths: Mapping[str, Resource],
         metrics: Metrics,
         access_log: AccessLog,
+        authenticate: Authenticate | None = None,
     ) -> None:
         self.options = options
+        self._authenticate = authenticate
         self._access_log = access_log
         self._paths = paths
         self._metrics = metrics
@@ -127,7 +141,11 @@ class HttpListener:
             error = MethodNotAllowed(f"{request.method} is not allowed here; use {', '.join(resource.methods)}.")
             return middleware.error_reply(error, context)
         try:
+            if self._authenticate is not None:
+                self._authenticate(context)
             body = await self._body(request)
+        except (Unauthorized, PermissionDenied) as exc:
+            return middleware.error_reply(exc, context)
         except web.HTTPRequestEntityTooLarge:
             limit = self.options.max_body_bytes
             error_large = PayloadTooLarge(f"The body is larger than {limit} bytes (limits.max_body_bytes).")
@@ -146,6 +164,7 @@ class HttpListener:
 def _headers(reply: Reply, context: RequestContext) -> dict[str, str]:
     headers = {"Content-Type": reply.content_type, "Server": "trident", "x-request-id": context.request_id}
     headers.update((name, quote(value, safe=_SAFE_IN_HEADER)) for name, value in reply.headers.items())
+    headers.update(context.response_headers)
     if context.attempts:
         headers["x-trident-upstream"] = context.attempts[-1].upstream
         headers["x-trident-attempts"] = str(len(context.attempts))
