@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from router.config import Agent, Config
@@ -74,6 +76,7 @@ FULL = """\
         name: travel
         port: 8001
         address: 0.0.0.0
+        unauthenticated: true
         timeout: 2m
         router: mine
         answer: combined
@@ -135,10 +138,22 @@ FULL = """\
       inject_cache_control: false
       min_prefix_tokens: 2048
       session_ttl_seconds: 300
+    auth:
+      header: x-team-key
+      keys:
+        - name: research
+          key: $RESEARCH_KEY
+          listeners: [models]
+          models: [openai/*, llama3, smart]
+          rate_limit: {requests: 100, tokens: 200000, unit: minute, on_error: allow}
+          budget: {tokens: 5000000, usd: 12.5, period: day, unpriced_usd_per_million: 0.5, on_error: allow}
+        - name: sales
+          hash: sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
     ratelimits:
       - model: openai/gpt-4o
-        selector: {key: x-user-id, value: "*"}
+        selector: {key: x-user-id, value: "*", absent: count}
         limit: {tokens: 100000, requests: 100, unit: hour}
+        on_error: allow
     endpoints:
       weather_api:
         endpoint: api.weather.example:443
@@ -200,7 +215,7 @@ ENVIRON = {
         *("AWS_SECRET", "AWS_TOKEN", "AZURE_TOKEN"),
         *("WEATHER_TOKEN", "DB_PASSWORD", "POSTHOG_KEY"),
     )
-}
+} | {"RESEARCH_KEY": "the-key-of-research-in-a-variable"}
 
 
 @pytest.fixture
@@ -313,6 +328,23 @@ def test_routing_of_models(full: Config) -> None:
     (limit,) = full.ratelimits
     assert (limit.selector.key, limit.selector.value) == ("x-user-id", "*")
     assert (limit.limit.tokens, limit.limit.requests, limit.limit.unit) == (100_000, 100, "hour")
+    assert (limit.selector.absent, limit.on_error) == ("count", "allow")
+
+
+def test_access(full: Config) -> None:
+    assert full.auth is not None
+    assert full.auth.header == "x-team-key"
+    research, sales = full.auth.keys
+    assert research.digest == hashlib.sha256(b"the-key-of-research-in-a-variable").digest()
+    assert sales.digest == bytes.fromhex("0123456789abcdef" * 4)
+    assert (research.listeners, research.models) == (("models",), ("openai/*", "llama3", "smart"))
+    rate, budget = research.rate_limit, research.budget
+    assert rate is not None
+    assert budget is not None
+    assert (rate.requests, rate.tokens, rate.unit, rate.on_error) == (100, 200_000, "minute", "allow")
+    assert (budget.tokens, budget.usd, budget.period, budget.unpriced_usd_per_million) == (5_000_000, 12.5, "day", 0.5)
+    assert (sales.listeners, sales.models, sales.rate_limit, sales.budget) == ((), (), None, None)
+    assert [listener.unauthenticated for listener in full.listeners] == [True, False, False]
 
 
 def test_prompt_targets(full: Config) -> None:
@@ -351,7 +383,7 @@ def test_operations(full: Config) -> None:
 def test_the_example_above_uses_every_key_that_there_is(load, full: Config) -> None:
     # Keys that exclude others, that only older files have, or that say what is the case anyway.
     elsewhere = {"model_repository", "llm_provider", "model", "replenish_on_rebind", "credit_negative"}
-    elsewhere |= {"cache_read_discount", "default"}
+    elsewhere |= {"cache_read_discount", "default", "file"}
 
     def unused(value: object, annotation: object, path: str) -> set[str]:
         items, inner = [value], annotation
