@@ -72,6 +72,7 @@ def decode_request(body: bytes) -> ChatRequest:
         canonical["stream_options"] = {**canonical.get("stream_options", {}), "include_usage": True}
     else:
         canonical.pop("stream_options", None)
+    _drop_idle_choices(canonical)
     canonical["messages"] = history.finish()
     native = payload
     if history.own_reasoning:
@@ -86,6 +87,14 @@ def decode_request(body: bytes) -> ChatRequest:
         refused=losses.refused,
         extras=losses.extras,
     )
+
+
+def _drop_idle_choices(canonical: JsonObject) -> None:
+    """Without tools, how to call them means nothing here, and is refused by the chat completions."""
+    if "tools" not in canonical:
+        canonical.pop("parallel_tool_calls", None)
+        if canonical.get("tool_choice") in ("auto", "none"):
+            del canonical["tool_choice"]
 
 
 def _decode_conversation(payload: JsonObject, losses: Losses) -> History:

@@ -101,21 +101,20 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
             optional={
                 "max_completion_tokens": st.integers(16, 1000),
                 "metadata": st.dictionaries(NAMES, TEXTS, max_size=2),
-                "parallel_tool_calls": st.booleans(),
                 "prompt_cache_key": NAMES,
                 "reasoning_effort": st.sampled_from(["none", "low", "high"]),
                 "response_format": _FORMATS,
                 "safety_identifier": NAMES,
                 "service_tier": st.sampled_from(["auto", "flex"]),
                 "temperature": st.floats(0, 2),
-                "tool_choice": _CHOICES,
-                "tools": _TOOLS,
                 "top_p": st.floats(0, 1),
                 "user": NAMES,
                 "verbosity": st.sampled_from(["low", "medium", "high"]),
             },
         )
     )
+    if draw(st.booleans()):
+        fields |= {"tools": draw(_TOOLS), "tool_choice": draw(_CHOICES), "parallel_tool_calls": draw(st.booleans())}
     if stream:
         fields |= {"stream": True, "stream_options": {"include_usage": True}}
     return {**fields, "messages": [*system, *(message for turn in turns for message in turn)]}

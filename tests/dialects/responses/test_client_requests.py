@@ -192,6 +192,12 @@ def test_choices_of_tools(choice: object, canonical: object) -> None:
     assert decode(tools=[TOOL], tool_choice=choice).payload["tool_choice"] == canonical
 
 
+def test_how_to_call_tools_is_left_out_where_there_are_none() -> None:
+    payload = decode(tool_choice="auto", parallel_tool_calls=True, tools=[]).payload
+    assert payload.keys() == {"model", "messages"}
+    assert decode(tool_choice="required").payload["tool_choice"] == "required"
+
+
 @pytest.mark.parametrize("kind", ["text", "json_object"])
 def test_plain_formats(kind: str) -> None:
     assert decode(text={"format": {"type": kind}}).payload["response_format"] == {"type": kind}
