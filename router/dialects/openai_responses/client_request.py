@@ -72,7 +72,8 @@ def decode_request(body: bytes) -> ChatRequest:
         canonical["stream_options"] = {**canonical.get("stream_options", {}), "include_usage": True}
     else:
         canonical.pop("stream_options", None)
-    _drop_idle_choices(canonical)
+    if not ("tools" in canonical or "tools" in losses.extras):
+        _drop_idle_choices(canonical)
     canonical["messages"] = history.finish()
     native = payload
     if history.own_reasoning:
@@ -91,10 +92,9 @@ def decode_request(body: bytes) -> ChatRequest:
 
 def _drop_idle_choices(canonical: JsonObject) -> None:
     """Without tools, how to call them means nothing here, and is refused by the chat completions."""
-    if "tools" not in canonical:
-        canonical.pop("parallel_tool_calls", None)
-        if canonical.get("tool_choice") in ("auto", "none"):
-            del canonical["tool_choice"]
+    canonical.pop("parallel_tool_calls", None)
+    if canonical.get("tool_choice") in ("auto", "none"):
+        del canonical["tool_choice"]
 
 
 def _decode_conversation(payload: JsonObject, losses: Losses) -> History:
