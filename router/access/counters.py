@@ -1,15 +1,15 @@
 """Counters that many requests, workers and machines share, without asking the store for each request.
 
-Every quota has a counter in the store for each window of the clock. Where the store is not in this process, a worker
-takes parts of the quota out of it in advance (leases) and hands them out itself; together, the workers of one gateway
-never hold more than a hundredth of a quota unused. So
+Every quota has a counter in the store for each window of the clock. A worker takes parts of the quota out of it in
+advance (leases) and hands them out itself; together, the workers of one gateway never hold more than a hundredth of a
+quota unused. So
 
 - never more than the quota is admitted in a window of the clock, by all workers together;
 - at most that hundredth (less one unit per worker) is refused although another worker still had it;
 - what an answer used beyond what was reserved for it is in the store within ``FLUSH_S``, so that a quota of tokens or
   dollars is overrun by no more than the answers that were under way when it ran out.
 
-In this process alone, nothing is taken in advance, and the counts are exact.
+Of a store in this process there is one worker, so that nothing is refused too early: the counts are exact.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ class Counter:
 
     def _capacity(self, now: float) -> int:
         start, end = self._window
-        if self.quota.kind == "budget" or start == end:
+        if self._previous == 0:
             return self.quota.amount
         return capacity(self.quota.amount, self._previous, min(1.0, max(0.0, (end - now) / (end - start))))
 
@@ -210,7 +210,7 @@ class Counters:
         self._workers = workers
         self._max_counters = max_counters
         self._clock = clock
-        self._counters: OrderedDict[tuple[str, Quota], Counter] = OrderedDict()
+        self._counters: OrderedDict[tuple[str, ...], Counter] = OrderedDict()
         self._unsettled: set[Counter] = set()
         self._has_unsettled = asyncio.Event()
         self._flushing: asyncio.Task[None] | None = None
@@ -232,16 +232,16 @@ class Counters:
 
     def counter(self, key: str, quota: Quota) -> Counter:
         """The counter of the holder ``key``."""
-        place = (key, quota)
+        place = (key, quota.kind, quota.resource, quota.period)
         counter = self._counters.get(place)
         if counter is not None:
-            self._counters.move_to_end(place)
-            return counter
-        if len(self._counters) >= self._max_counters:
-            _, oldest = self._counters.popitem(last=False)
-            oldest.retired = True
-            self.settled(oldest)
-        batch = 1 if self._store.in_process else max(1, quota.amount // (_LEASED_SHARE * self._workers))
+            if counter.quota is quota or counter.quota == quota:
+                self._counters.move_to_end(place)
+                return counter
+            self._retire(self._counters.pop(place))  # the configured amount is another one now
+        elif len(self._counters) >= self._max_counters:
+            self._retire(self._counters.popitem(last=False)[1])
+        batch = max(1, quota.amount // (_LEASED_SHARE * self._workers))
         full_key = f"{key}:{quota.resource}:{quota.period}"
         counter = Counter(self._store, (quota.kind, full_key), quota, batch=batch, clock=self._clock)
         self._counters[place] = counter
@@ -249,9 +249,13 @@ class Counters:
 
     def settled(self, counter: Counter) -> None:
         """See to it that what ``counter`` was told reaches the store soon."""
-        if counter.unsettled:
+        if counter.unsettled and counter not in self._unsettled:
             self._unsettled.add(counter)
             self._has_unsettled.set()
+
+    def _retire(self, counter: Counter) -> None:
+        counter.retired = True
+        self.settled(counter)
 
     async def flush(self) -> None:
         """Tell the store what it does not know. What cannot be told now is kept for the next time."""

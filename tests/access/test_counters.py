@@ -233,6 +233,23 @@ async def test_counts_reach_the_store_in_the_background() -> None:
     await counters.close()
 
 
+async def test_a_quota_that_changes_keeps_what_was_used() -> None:
+    clock = Clock()
+    counters = Counters(SharedStore(clock=clock), clock=clock)
+    assert await admitted(counters.counter("a", requests(1000)), [1] * 305) == 305
+    assert counters.counter("a", requests(2000)) is not counters.counter("a", requests(1000))
+    await counters.flush()
+    assert await admitted(counters.counter("a", requests(400)), [1] * 400) == 95
+
+
+async def test_alone_a_large_quota_is_handed_out_to_the_last() -> None:
+    clock = Clock()
+    counter = Counters(MemoryStore(clock=clock), clock=clock).counter("a", requests(2550))
+    assert await admitted(counter, [7] * 400) == 2548
+    assert counter.remaining() == 2
+    assert await admitted(counter, [1, 1, 1]) == 2
+
+
 _AMOUNTS = st.lists(st.tuples(st.integers(1, 7), st.integers(0, 12), st.integers(0, 3)), min_size=1, max_size=40)
 
 

@@ -138,3 +138,40 @@ async def test_pruning_removes_what_is_over(tmp_path: Path) -> None:
     assert await store.get("pins", "8") == b"1"
     assert await store.add("budget", "a", 0, ttl_s=1) == 3
     await store.close()
+
+
+_WRITER = """
+import asyncio, sys
+from pathlib import Path
+from router.state.sqlite import SqliteStore
+
+async def main():
+    store = await SqliteStore.open(Path(sys.argv[1]), timeout_s=60)
+    for number in range(100_000):
+        await asyncio.gather(
+            store.set("pins", str(number), str(number).encode() * 500, ttl_s=600),
+            store.add("budget", "a", 1, ttl_s=600),
+        )
+        print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("after", [1, 40, 150])
+async def test_a_process_that_is_killed_loses_nothing_that_was_confirmed(tmp_path: Path, after: int) -> None:
+    path = tmp_path / "state.sqlite3"
+    writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    for line in writer.stdout:
+        if int(line) >= after:
+            writer.kill()
+            break
+    confirmed = after + len(writer.stdout.read().splitlines())
+    writer.stdout.close()
+    writer.wait(10)
+    store = await SqliteStore.open(path)
+    assert confirmed < await store.add("budget", "a", 0, ttl_s=1) <= confirmed + 2
+    for number in range(confirmed + 1):
+        assert await store.get("pins", str(number)) == str(number).encode() * 500
+    await store.close()
