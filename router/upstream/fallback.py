@@ -215,11 +215,7 @@ class _FallbackUpstream:
         events = choice.member.upstream.stream(_for_model(request, choice), context)
         tried = self._try(search, choice, context)
         try:
-            try:
-                first = await self._first(events, choice.member.name)
-            except BaseException:
-                await events.aclose()
-                raise
+            first = await self._first(events, choice.member.name)  # a generator that raises is closed
         except GatewayError as exc:
             search.failed(choice, exc, tried.failed(exc))
             raise

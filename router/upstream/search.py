@@ -22,6 +22,7 @@ class Search:
     """The tries of one request, in rounds.
 
     In a round, everyone who can be asked is asked once: the members of the first candidate, then those of the next.
+    Credentials of the client's own go to one member only, whoever else would take them: they are that provider's.
     ``tries`` counts all of them. ``settled``: the newest error is final. ``unpaid``: what it calls for repeats nothing,
     as the request was not even sent, or goes on to a model that it fits.
     """
@@ -29,6 +30,7 @@ class Search:
     __slots__ = (
         "_asked",
         "_candidates",
+        "_entrusted",
         "_error",
         "_limited",
         "_rounds",
@@ -46,6 +48,7 @@ class Search:
         self._candidates = candidates
         self._asked: list[Choice] = []  # in this round
         self._ruled_out: list[Member] = []  # for the whole request
+        self._entrusted: Member | None = None  # who has got the client's credentials
         self._window = -1  # context windows have to be larger; -1: any will do, also an unknown one
         self._rounds = 0
         self._error: GatewayError | None = None
@@ -68,6 +71,8 @@ class Search:
         """``choice`` is being asked."""
         self.tries += 1
         self._asked.append(choice)
+        if not choice.member.own_credentials:
+            self._entrusted = choice.member
 
     def failed(self, choice: Choice, error: GatewayError, remedy: Remedy) -> None:
         """``choice`` gave ``error``, for which ``remedy`` may help."""
@@ -127,7 +132,7 @@ class Search:
         if all(choice.member.breaker.admits(now) for choice in self._eligible()):
             return UpstreamStatus(
                 f"Every provider of '{model}' has asked to be left alone for a while.",
-                status=HTTPStatus.TOO_MANY_REQUESTS,
+                status=int(HTTPStatus.TOO_MANY_REQUESTS),
                 code="rate_limit_exceeded",
                 type_="rate_limit_error",
                 retry_after_s=soonest,
@@ -144,7 +149,9 @@ class Search:
                     yield Choice(candidate, member)
 
     def _may_go_to(self, member: Member) -> bool:
-        return member not in self._ruled_out and (self._window < 0 or (member.context_window or 0) > self._window)
+        if member in self._ruled_out or (self._window >= 0 and (member.context_window or 0) <= self._window):
+            return False
+        return member.own_credentials or self._entrusted is None or self._entrusted is member
 
     def _open_members(self, candidate: Candidate) -> list[Member]:
         asked = [choice.member for choice in self._asked if choice.candidate.model == candidate.model]

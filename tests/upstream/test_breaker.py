@@ -89,6 +89,16 @@ def test_a_bounded_number_of_probes_goes_through() -> None:
     assert breaker.admits(T + 4)
 
 
+def test_probes_that_were_under_way_take_no_place_of_the_next_ones() -> None:
+    breaker = Breaker()
+    breaker.run("FFF")
+    _, probe = breaker.enter(T + 4), breaker.enter(T + 4)
+    breaker.failed(probe, T + 4)
+    later = T + 4 + breaker.ready_in_s(T + 4)
+    breaker.enter(later)
+    assert breaker.admits(later)
+
+
 @pytest.mark.parametrize(("outcomes", "state"), [("S", "half_open"), ("SS", "closed"), ("F", "open"), ("SF", "open")])
 def test_probes_decide(outcomes: str, state: BreakerState) -> None:
     breaker = Breaker()

@@ -148,13 +148,24 @@ async def test_a_refused_key_is_not_tried_twice() -> None:
     assert [name for name, _, _ in tried(context)].count("west") == gateway.policy.breaker.consecutive_failures
 
 
-async def test_credentials_of_the_client_are_not_sent_around() -> None:
+async def test_refused_credentials_of_the_client_are_final() -> None:
     gateway = Gateway()
     east, west = gateway.member("east", status(401), own_credentials=False), gateway.member("west", b"hello")
     with pytest.raises(UpstreamStatus) as caught:
         await gateway.fallback.to([Candidate((east, west), "m")]).complete(request(), gateway.context())
     assert caught.value.status == 401
     assert scripted(west).asked == []
+
+
+async def test_credentials_of_the_client_go_to_one_provider_only() -> None:
+    gateway = Gateway(FallbackPolicy(max_retries=5))
+    east = gateway.member("east", DOWN, own_credentials=False)
+    west = gateway.member("west", b"no", own_credentials=False)
+    south = gateway.member("south", DOWN, DOWN, b"hello")
+    context = gateway.context()
+    candidates = [Candidate((east, west), "m"), Candidate((south,), "n")]
+    assert await gateway.fallback.to(candidates).complete(request(), context) == b"hello"
+    assert [name for name, _, _ in tried(context)] == ["east", "south", "east", "south", "east", "south"]
 
 
 async def test_what_one_provider_has_no_words_for_another_may_have() -> None:

@@ -7,6 +7,8 @@ from contextlib import aclosing
 import pytest
 
 from router.errors import (
+    GatewayError,
+    InvalidRequest,
     ProviderUnavailable,
     UpstreamStatus,
     UpstreamTimeout,
@@ -72,10 +74,11 @@ async def test_nothing_is_tried_when_the_time_is_up() -> None:
     with pytest.raises(UpstreamUnreachable):
         await gateway.fallback.to([Candidate((east,), "m")]).complete(request(), context)
     assert (len(context.attempts), gateway.clock.pauses) == (1, [])
-    context = gateway.context(timeout_s=10)
-    with pytest.raises(UpstreamUnreachable):
-        await gateway.fallback.to([Candidate((east, west), "m")]).complete(request(), context)
-    assert len(context.attempts) == 2
+    for timeout_s, tries in ((10, 2), (9.5, 1)):
+        context = gateway.context(timeout_s=timeout_s)
+        with pytest.raises(UpstreamUnreachable):
+            await gateway.fallback.to([Candidate((east, west), "m")]).complete(request(), context)
+        assert len(context.attempts) == tries
 
 
 async def test_further_tries_stay_within_the_budget() -> None:
@@ -186,6 +189,28 @@ async def test_an_open_breaker_is_not_waited_for() -> None:
     with pytest.raises(UpstreamUnreachable):
         await gateway.fallback.to([Candidate((east,), "m")]).complete(request(), context)
     assert len(context.attempts) == gateway.policy.breaker.consecutive_failures
+    assert len(gateway.clock.pauses) == len(context.attempts) - 1
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [(status(400), "closed"), (status(429, retry_after_s=1), "closed"), (InvalidRequest("no"), "half_open")],
+)
+async def test_a_probe_that_is_answered_proves_that_a_member_works_and_one_that_was_not_sent_does_not(
+    error: GatewayError, state: str
+) -> None:
+    gateway = Gateway()
+    east = gateway.member("east", *[DOWN] * 5, error)
+    upstream = gateway.fallback.to([Candidate((east,), "m")], max_retries=0)
+    for _ in range(5):
+        with pytest.raises(UpstreamUnreachable):
+            await upstream.complete(request(), gateway.context())
+    gateway.clock.now += 10
+    for _ in range(3):
+        with pytest.raises(type(error)):
+            await upstream.complete(request(), gateway.context())
+        gateway.clock.now += 1
+    assert east.breaker.state == state
 
 
 async def test_the_first_event_of_a_probe_proves_that_a_member_works() -> None:
