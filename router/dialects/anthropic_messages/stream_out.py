@@ -217,10 +217,8 @@ class Encoder:
         self._close_block()
 
     def _may_leave_calls(self) -> bool:
-        """Whether another block may begin: no call is open, or it is complete and nothing waits for it."""
-        if self._call is None:
-            return True
-        if self._waiting or not self._call.is_complete():
+        """Whether another block may begin: no call is open, or it is complete."""
+        if self._call is not None and not self._call.is_complete():
             return False
         self._call = None
         return True
@@ -238,8 +236,7 @@ class Encoder:
         arguments = None
         if isinstance(function, dict):
             name, arguments = function.get("name"), function.get("arguments")
-            if call is not self._call and isinstance(name, str):
-                call.name += name
+            call.name += name if isinstance(name, str) else ""
         if isinstance(arguments, str) and arguments:
             call.pieces.append(arguments)
             if call is self._call:

@@ -372,9 +372,11 @@ def test_messages_of_one_role_become_one_turn() -> None:
 def test_results_come_before_all_else_of_their_turn() -> None:
     turn = _messages(
         {"role": "user", "content": "Hi"},
+        {"role": "assistant", "tool_calls": [_call("t0")]},
+        {"role": "tool", "tool_call_id": "t0", "content": "zero"},
         {"role": "assistant", "tool_calls": [_call("t1"), _call("t2")]},
-        {"role": "tool", "tool_call_id": "t1", "content": "one"},
         {"role": "user", "content": "and"},
+        {"role": "tool", "tool_call_id": "t1", "content": "one"},
         {"role": "tool", "tool_call_id": "t2", "content": "two"},
     )[-1]
     assert [block["type"] for block in turn["content"]] == ["tool_result", "tool_result", "text"]

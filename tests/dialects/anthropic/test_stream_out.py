@@ -284,6 +284,16 @@ def test_a_call_is_complete_with_its_last_brace_wherever_it_is_cut(arguments: Js
     assert call.is_complete()
 
 
+def test_an_escaped_quote_is_no_quote_wherever_it_is_cut() -> None:
+    text = orjson.dumps({"a": '"}', "b": "\\", "c": [{}]}).decode()
+    for cut in range(1, len(text)):
+        call = StreamedCall()
+        call.pieces.append(text[:cut])
+        assert not call.is_complete()
+        call.pieces.append(text[cut:])
+        assert call.is_complete()
+
+
 @given(st.lists(_OBJECTS, min_size=1, max_size=4), st.randoms())
 def test_calls_that_come_in_any_mixture_are_told_apart(inputs: list[JsonObject], random: object) -> None:
     texts = [orjson.dumps(each).decode() for each in inputs]
