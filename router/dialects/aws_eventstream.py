@@ -25,6 +25,7 @@ _PRELUDE = struct.Struct(">III")
 _CRC = struct.Struct(">I")
 _SMALLEST = _PRELUDE.size + _CRC.size
 _MAX_HEADER_BYTES = 128 * 1024
+_MAX_KNOWN_HEADERS = 32
 _PREFIX = struct.Struct(">H")
 _LONG = struct.Struct(">q")
 
@@ -56,10 +57,11 @@ class Decoder:
     ``max_message_bytes``, which is known as soon as its first bytes are there. Of no use after it has raised.
     """
 
-    __slots__ = ("_buffer", "_max_message_bytes", "_wanted")
+    __slots__ = ("_buffer", "_known_headers", "_max_message_bytes", "_wanted")
 
     def __init__(self, max_message_bytes: int) -> None:
         self._buffer = bytearray()
+        self._known_headers: dict[bytes, Mapping[str, HeaderValue]] = {}  # messages of one kind have the same ones
         self._max_message_bytes = max_message_bytes
         self._wanted = _PRELUDE.size  # bytes below which there is nothing to do
 
@@ -79,7 +81,7 @@ class Decoder:
             if len(buffer) - begin < total:
                 self._wanted = total
                 break
-            messages.append(_message(bytes(buffer[begin : begin + total]), header_bytes))
+            messages.append(self._message(bytes(buffer[begin : begin + total]), header_bytes))
             begin += total
             self._wanted = _PRELUDE.size
         del buffer[:begin]
@@ -95,13 +97,18 @@ class Decoder:
             raise _malformed()
         return total, header_bytes
 
-
-def _message(data: bytes, header_bytes: int) -> Message:
-    (crc,) = _CRC.unpack_from(data, len(data) - _CRC.size)
-    if zlib.crc32(memoryview(data)[: -_CRC.size]) != crc:
-        raise UpstreamProtocolError("The upstream sent an event with a wrong checksum.")
-    begin = _PRELUDE.size + header_bytes
-    return Message(_headers(data[_PRELUDE.size : begin]), data[begin : -_CRC.size])
+    def _message(self, data: bytes, header_bytes: int) -> Message:
+        end = len(data) - _CRC.size
+        if zlib.crc32(memoryview(data)[:end]) != _CRC.unpack_from(data, end)[0]:
+            raise UpstreamProtocolError("The upstream sent an event with a wrong checksum.")
+        begin = _PRELUDE.size + header_bytes
+        block = data[_PRELUDE.size : begin]
+        headers = self._known_headers.get(block)
+        if headers is None:
+            headers = _headers(block)
+            if len(self._known_headers) < _MAX_KNOWN_HEADERS:
+                self._known_headers[block] = headers
+        return Message(headers, data[begin:end])
 
 
 def _headers(data: bytes) -> dict[str, HeaderValue]:

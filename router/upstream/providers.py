@@ -21,7 +21,7 @@ from router.dialects.base import ProviderDialect
 from router.dialects.canonical import ChatRequest, DialectName
 from router.dialects.registry import PROVIDER_DIALECTS
 from router.errors import InvalidRequest
-from router.upstream.credentials import CLIENT_KEY_HEADERS, credentials_of
+from router.upstream.credentials import CLIENT_KEY_HEADERS, OwnKey, credentials_of
 from router.upstream.http import Endpoint
 from router.upstream.service import Call
 
@@ -32,6 +32,8 @@ _PATHS: Mapping[DialectName, str] = {
     "openai_responses": "/responses",
     "anthropic_messages": "/messages",
 }
+# What stands in the head of a request in these dialects follows from the configuration alone.
+_CONSTANT: tuple[DialectName, ...] = ("openai_chat", "openai_responses")
 _MAX_ENDPOINTS = 128  # below a wildcard, of models that stand in the path
 _MAX_MODEL_CHARS = 2048  # the longest that Bedrock takes
 
@@ -66,9 +68,12 @@ class ProviderService:
             own["host"] = provider.http_host
         self._headers = own
         self._targets: LRUCache[tuple[str, ...], _Target] = LRUCache(_MAX_ENDPOINTS)
+        self._constant: dict[DialectName, Call] = {}
         model = "any" if provider.is_wildcard else provider.model_id
         for dialect in self._dialects:
-            self._target(dialect.NAME, self._path(dialect.NAME, model, stream=False))
+            target = self._target(dialect.NAME, self._path(dialect.NAME, model, stream=False))
+            if dialect.NAME in _CONSTANT and isinstance(self._credentials, OwnKey) and not self._names_models_in_paths:
+                self._constant[dialect.NAME] = Call(target.endpoint)
 
     @property
     def name(self) -> str:
@@ -86,6 +91,9 @@ class ProviderService:
         Raises ``InvalidRequest`` for a model that cannot stand in a path, and ``Unauthorized`` where the client's own
         key is wanted and missing.
         """
+        constant = self._constant.get(dialect.NAME)
+        if constant is not None:
+            return constant
         path = self._path(dialect.NAME, self._model(request.model), stream=request.stream)
         call = self._call(dialect.NAME, path, body, context)
         if dialect.NAME == "anthropic_messages":
@@ -107,6 +115,10 @@ class ProviderService:
         target = self._target(dialect, path)
         headers = self._credentials.request_headers(dialect, target.path, target.signed, body, context)
         return Call(target.endpoint, headers)
+
+    @property
+    def _names_models_in_paths(self) -> bool:
+        return self._provider.is_wildcard and self._provider.interface == AZURE
 
     def _model(self, requested: str | None) -> str:
         return (requested or "") if self._provider.is_wildcard else self._provider.model_id

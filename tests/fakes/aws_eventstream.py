@@ -30,7 +30,7 @@ def _value(value: HeaderValue) -> bytes:
     if isinstance(value, Timestamp):
         return b"\x08" + struct.pack(">q", value)
     if isinstance(value, int):
-        kind, layout, _ = next(width for width in _WIDTHS if value.bit_length() < width[2])
+        kind, layout, _ = next(width for width in _WIDTHS if abs(2 * value + 1) < 1 << width[2])
         return bytes([kind]) + struct.pack(layout, value)
     if isinstance(value, UUID):
         return b"\x09" + value.bytes
