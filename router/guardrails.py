@@ -86,7 +86,7 @@ class Guard:
         return Verdict(self.policy.name, outcome, label, score)
 
     async def _worst(self, texts: Sequence[str], timeout_s: float) -> tuple[str | None, float]:
-        keys = {_digest(piece): piece for text in texts for piece in _pieces(text)}
+        keys = {_digest(piece): piece for text in texts for piece in pieces(text)}
         known = {key: found for key in keys if (found := self._scores.get(key)) is not None}
         unknown = [key for key in keys if key not in known]
         if unknown:
@@ -111,8 +111,8 @@ def _digest(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _pieces(text: str) -> Iterator[str]:
-    """The whole of ``text`` in pieces of bounded length that overlap."""
+def pieces(text: str) -> Iterator[str]:
+    """The whole of ``text`` in pieces of bounded length that overlap: a text is as bad as its worst piece."""
     yield text[:_PIECE_CHARS]
     for start in range(_PIECE_CHARS - _OVERLAP_CHARS, len(text) - _OVERLAP_CHARS, _PIECE_CHARS - _OVERLAP_CHARS):
         yield text[start : start + _PIECE_CHARS]

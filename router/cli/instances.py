@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, field
@@ -27,6 +28,12 @@ class Instance:
     def alive(self) -> bool:
         """Whether its process still runs."""
         return process_runs(self.pid, self.started)
+
+
+def instance_folder(config: Path, state_dir: Path) -> Path:
+    """What an instance of ``config`` keeps for itself: one folder per configuration, the same after a restart."""
+    path = config.resolve()
+    return state_dir / f"{path.stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
 
 
 class InstanceDirectory:

@@ -115,13 +115,15 @@ class WorkerPool:
 
     backoff: ClassVar[Backoff] = Backoff()
 
-    def __init__(self, loaded: LoadedConfig, *, count: int, triton_url: str, logs: LogOptions) -> None:
+    def __init__(self, loaded: LoadedConfig, *, count: int, triton_url: str, folder: Path, logs: LogOptions) -> None:
         self._config = pickle.dumps(loaded)
         self._drain_timeout_s = loaded.config.limits.drain_timeout
         self._count = count
         self._arguments = (
             str(Path(loaded.path)),
             f"--triton-url={triton_url}",
+            f"--folder={folder}",
+            f"--workers={count}",
             *logs.as_arguments(),
         )
         self._workers: dict[int, Worker] = {}

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from router import __version__
-from router.cli.instances import Instance, InstanceDirectory, process_start
+from router.cli.instances import Instance, InstanceDirectory, instance_folder, process_start
 from router.cli.options import LogOptions
 from router.cli.pool import EXIT_GRACE_S, WorkerPool
 from router.cli.ports import Binding, PortTakenError, claim_ports, release_ports
@@ -110,6 +110,7 @@ class Supervisor:
                 self._loaded,
                 count=self._options.workers,
                 triton_url=triton.url,
+                folder=instance_folder(self._loaded.path, self._options.state_dir),
                 logs=self._options.logs,
             )
             with self._err.status("Starting the gateway") as spinner:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from opentelemetry.metrics import get_meter
 from rich.console import Console
 
-from router.cli.instances import InstanceDirectory
+from router import __version__
+from router.cli.instances import InstanceDirectory, instance_folder
 from router.config import LoadedConfig
 from router.routing.router import AgentRouter
-from router.runtime import build_routers, models_in_use
+from router.runtime import (
+    Orchestrators,
+    build_chats,
+    build_model_router,
+    build_routers,
+    build_services,
+    models_in_use,
+)
+from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
 from router.triton.repository import embedded_repositories
 from router.triton.server import EmbeddedTriton
+from router.upstream.http import HttpClient
 
 logger = logging.getLogger(__name__)
 
@@ -79,9 +88,13 @@ async def live_routers(
             url = (await stack.enter_async_context(triton_for(loaded, state_dir, console))).url
         client = TritonClient(url)
         stack.push_async_callback(client.close)
+        http = HttpClient(connect_timeout_s=loaded.config.limits.connect_timeout)
+        stack.push_async_callback(http.close)
+        chats = build_chats(loaded.config, build_services(loaded.config), http)
+        orchestrators = Orchestrators(loaded.config, client, build_model_router(loaded.config), chats)
         # Connects, so that the latency of a decision is its own; without an answer the decision says so itself.
         await client.server_ready(ASK_WITHIN_S)
-        yield build_routers(loaded.config, client)
+        yield build_routers(loaded.config, Metrics(get_meter("trident", __version__)), orchestrators)
 
 
 def _running_triton(loaded: LoadedConfig, state_dir: Path) -> str | None:
@@ -103,7 +116,4 @@ async def _external(url: str) -> RunningTriton:
 
 def _embedded(loaded: LoadedConfig, models: Sequence[str], state_dir: Path) -> EmbeddedTriton:
     repositories = embedded_repositories(loaded.config.triton.model_repository)
-    # One folder per configuration: instances do not mix their logs, and restarts do not pile up new ones.
-    path = loaded.path.resolve()
-    folder = f"{path.stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
-    return EmbeddedTriton(repositories, models, state_dir / folder)
+    return EmbeddedTriton(repositories, models, instance_folder(loaded.path, state_dir))

@@ -68,6 +68,11 @@ class Listener(Section):
     parallel: bool = Field(
         default=False, description="Whether agents that do not depend on each other run at the same time."
     )
+    moderations: bool = Field(
+        default=False,
+        description="Whether `/v1/moderations` is answered by the embedded classifier, which Triton then loads. A "
+        "request whose `model` is `provider/model` goes to that provider in any case. On `model` listeners.",
+    )
     max_retries: Whole | None = Field(default=None, ge=0, le=10, description="Further tries after an upstream failure.")
     input_filters: tuple[Name, ...] = Field(default=(), description="Filters on every request, in order.")
     output_filters: tuple[Name, ...] = Field(default=(), description="Filters on every answer, run in reverse order.")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
 from router.context import LocalReply, RequestContext
 from router.dialects.canonical import ChatRequest
 from router.errors import GuardrailUnavailable
@@ -11,6 +15,8 @@ from router.handlers.reply import Reply
 
 GUARD_HEADER = "x-trident-guard"
 
+_Decision = TypeVar("_Decision")
+
 
 class Admission:
     """The input guard of a listener; without one, everything is admitted."""
@@ -19,10 +25,24 @@ class Admission:
         self._guard = guard
         self._max_chars = max_chars
 
-    @property
-    def guarded(self) -> bool:
-        """Whether there is a guard to ask."""
-        return self._guard is not None
+    async def admit_while(
+        self, request: ChatRequest, context: RequestContext, deciding: Coroutine[Any, Any, _Decision]
+    ) -> _Decision | LocalReply:
+        """Ask the guard and decide at the same time: the decision where the request may pass, else the refusal.
+
+        Raises what ``admit`` and ``deciding`` raise; a decision that nobody waits for any more is cancelled.
+        """
+        if self._guard is None:
+            return await deciding
+        task = asyncio.ensure_future(deciding)
+        try:
+            refusal = await self.admit(request, context)
+            return await task if refusal is None else refusal
+        finally:
+            if not task.done():
+                task.cancel()
+            elif not task.cancelled():
+                task.exception()  # the guard's word counts; what went wrong beside it is nobody's concern
 
     async def admit(self, request: ChatRequest, context: RequestContext) -> LocalReply | None:
         """``None`` when the request may pass, else the refusal.

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from router.context import LocalReply, RequestContext, RouteDecision
-from router.dialects.canonical import ChatRequest
 from router.dialects.registry import CLIENT_DIALECTS
 from router.handlers.admission import Admission, refusal_reply
 from router.handlers.answers import CombinedAnswer, LastAnswer
@@ -48,9 +46,12 @@ class AgentsHandler:
         """``POST`` to the path of a client dialect."""
         client = CLIENT_DIALECTS[context.dialect]
         request = client.decode_request(body)
-        decision = await self._admit_and_route(request, context)
+        deciding = self._router.decide(prompt.turns(request.messages), timeout_s=context.remaining_s())
+        decision = await self._admission.admit_while(request, context, deciding)
         if isinstance(decision, LocalReply):
             return refusal_reply(request, decision)
+        if decision.reason == "degraded":
+            context.degraded.append("orchestrator")
         context.decision = decision
         headers = {ROUTE_HEADER: ", ".join(decision.routes)}
         answer = self._answer(decision, context)
@@ -58,25 +59,6 @@ class AgentsHandler:
             stream = await ByteStream.start(answer.stream(request))
             return Reply(200, EVENT_STREAM, stream, headers, client.encode_stream_error)
         return Reply(200, JSON, await answer.whole(request), headers)
-
-    async def _admit_and_route(self, request: ChatRequest, context: RequestContext) -> RouteDecision | LocalReply:
-        """Ask guard and orchestrator at the same time; what the guard stops, no agent hears of."""
-        conversation = prompt.turns(request.messages)
-        deciding = self._router.decide(conversation, timeout_s=context.remaining_s())
-        if self._admission.guarded:
-            task = asyncio.ensure_future(deciding)  # awaited below, or cancelled with the request
-            try:
-                refusal = await self._admission.admit(request, context)
-                if refusal is not None:
-                    return refusal
-                decision = await task
-            finally:
-                task.cancel()
-        else:
-            decision = await deciding
-        if decision.reason == "degraded":
-            context.degraded.append("orchestrator")
-        return decision
 
     def _answer(self, decision: RouteDecision, context: RequestContext) -> LastAnswer | CombinedAnswer:
         if self._options.answer == "combined" and len(decision.routes) > 1:

@@ -1,38 +1,71 @@
-"""Model listeners: find the provider of the requested model and relay its answer."""
+"""Model listeners: guard the conversation, plan which models serve it, relay the first answer that begins."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import orjson
 
-from router.context import RequestContext
+from router.access.control import AccessControl, estimated_tokens
+from router.context import LocalReply, RequestContext
 from router.dialects.registry import CLIENT_DIALECTS
 from router.handlers.admission import Admission, refusal_reply
 from router.handlers.reply import EVENT_STREAM, JSON, ByteStream, Reply
-from router.routing.models import ModelRouter
-from router.upstream.chat import ChatUpstream
+from router.handlers.serving import ModelServing
+from router.routing.model_decision import ModelDecider, ModelDecision
+
+ROUTE_HEADER = "x-trident-route"
 
 
 class CompletionsHandler:
-    """Chat completions of one model listener; ``providers`` maps an entry's id to where it is served."""
+    """Conversations with the models of one listener, in any dialect."""
 
-    def __init__(self, router: ModelRouter, providers: Mapping[str, ChatUpstream], admission: Admission) -> None:
-        self._router = router
-        self._providers = providers
+    def __init__(
+        self, decider: ModelDecider, serving: ModelServing, admission: Admission, access: AccessControl
+    ) -> None:
+        self._decider = decider
+        self._serving = serving
         self._admission = admission
+        self._access = access
 
     async def complete(self, context: RequestContext, body: bytes) -> Reply:
         """``POST`` to the path of a client dialect."""
         client = CLIENT_DIALECTS[context.dialect]
         request = client.decode_request(body)
-        choice = self._router.choose(request.model)
-        refusal = await self._admission.admit(request, context)
-        if refusal is not None:
-            return refusal_reply(request, refusal)
-        upstream = self._providers[choice.entry.id]
-        if request.model != choice.model:
-            request = request.replace(model=choice.model)
-        headers = {"x-trident-upstream": choice.entry.id}
+        decision = await self._admission.admit_while(request, context, self._decider.decide(request, context))
+        if isinstance(decision, LocalReply):
+            return refusal_reply(request, decision)
+        request = decision.request
+        candidates = self._serving.candidates(decision.choices, context.identity)
+        await self._access.admit(context, decision.choices[0].full_name, estimated_tokens(len(body)))
+        upstream = self._serving.upstream(candidates)
+        headers = {} if decision.route is None else {ROUTE_HEADER: decision.route}
         if request.stream:
             stream = await ByteStream.start(upstream.stream(request, context))
             return Reply(200, EVENT_STREAM, stream, headers, client.encode_stream_error)
         return Reply(200, JSON, await upstream.complete(request, context), headers)
+
+    async def decide(self, context: RequestContext, body: bytes) -> Reply:
+        """``POST /routing/v1/...``: only says which models would serve the request, best first."""
+        request = CLIENT_DIALECTS[context.dialect].decode_request(body)
+        decision = await self._decider.decide(request, context)
+        self._serving.candidates(decision.choices, context.identity)
+        return Reply(200, JSON, orjson.dumps(_summary(decision, context)))
+
+
+def _summary(decision: ModelDecision, context: RequestContext) -> dict[str, object]:
+    session = decision.session
+    summary: dict[str, object] = {
+        "models": list(dict.fromkeys(choice.full_name for choice in decision.choices)),
+        "route": decision.route,
+        "trace_id": _trace_id(context),
+    }
+    if session is not None:
+        summary["session_id"] = session.session_id
+    summary["pinned"] = session is not None and session.pinned
+    summary["switched"] = session is not None and session.switched
+    return summary
+
+
+def _trace_id(context: RequestContext) -> str:
+    """The client's trace, where it sent one (https://www.w3.org/TR/trace-context/), else the request id."""
+    parts = context.headers.get("traceparent", "").split("-")
+    return parts[1] if len(parts) >= 4 else context.request_id

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from router.runtime.agents import build_routers, models_in_use
-from router.runtime.models import unavailable_reason
+from router.runtime.models import build_chats, build_model_router, build_services, unavailable_reason
+from router.runtime.orchestrators import Orchestrators
+from router.runtime.parts import Surroundings
 from router.runtime.serving import Runtime, serve
 
-__all__ = ["Runtime", "build_routers", "models_in_use", "serve", "unavailable_reason"]
+__all__ = [
+    "Orchestrators",
+    "Runtime",
+    "Surroundings",
+    "build_chats",
+    "build_model_router",
+    "build_routers",
+    "build_services",
+    "models_in_use",
+    "serve",
+    "unavailable_reason",
+]

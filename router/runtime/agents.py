@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from opentelemetry.metrics import get_meter
-
-from router import __version__
-from router.config import Agent, Config, Listener, Orchestrator
+from router.config import Agent, Config, Listener
+from router.config.listeners import DEFAULT_ORCHESTRATOR
 from router.context import RouteDescription
 from router.dialects.registry import CLIENT_DIALECTS, PROVIDER_DIALECTS
 from router.routing.router import AgentRouter
-from router.runtime.guards import JAILBREAK_MODEL
+from router.runtime.guards import JAILBREAK_MODEL, MODERATION_MODEL
+from router.runtime.orchestrators import Orchestrators, on_triton
 from router.telemetry.metrics import Metrics
-from router.triton.client import TritonClient
-from router.triton.models import ScoringOrchestrator
 from router.upstream.chat import ChatUpstream
 from router.upstream.http import Endpoint, HttpClient
 from router.upstream.service import FixedService, agent_url
@@ -20,34 +17,41 @@ from router.upstream.service import FixedService, agent_url
 
 def models_in_use(config: Config) -> tuple[str, ...]:
     """The models on Triton without which ``config`` cannot be served as it says."""
-    names = [orchestrator_of(config, listener).model for listener in config.listeners if len(listener.agents) > 1]
+    asked: list[str | None] = [
+        agent_orchestrator_name(config, listener) for listener in config.listeners if len(listener.agents) > 1
+    ]
+    if config.routing_preferences and any(listener.type == "model" for listener in config.listeners):
+        asked.append(config.overrides.llm_routing_model)
+    orchestrators = [on_triton(config, name) for name in asked]
+    names = [orchestrator.model for orchestrator in orchestrators if orchestrator is not None]
     if config.prompt_guards.input_guards.jailbreak is not None:
         names.append(JAILBREAK_MODEL)
+    if any(listener.moderations for listener in config.listeners):
+        names.append(MODERATION_MODEL)
     return tuple(dict.fromkeys(names))
 
 
-def orchestrator_of(config: Config, listener: Listener) -> Orchestrator:
-    """The orchestrator that a listener's ``router`` names; the built-in one where ``orchestrators`` has none."""
-    named = (entry for entry in config.orchestrators if entry.name == listener.router)
-    return next(named, Orchestrator(name=listener.router))
+def agent_orchestrator_name(config: Config, listener: Listener) -> str:
+    """Who chooses the agents of a listener: what its ``router`` names, unless that is the default and overridden."""
+    override = config.overrides.agent_orchestration_model
+    return override if override is not None and listener.router == DEFAULT_ORCHESTRATOR else listener.router
 
 
-def build_routers(config: Config, client: TritonClient, metrics: Metrics | None = None) -> dict[str, AgentRouter]:
+def build_routers(config: Config, metrics: Metrics, orchestrators: Orchestrators) -> dict[str, AgentRouter]:
     """The router of each agent listener, by the listener's name."""
-    counted = metrics or Metrics(get_meter("trident", __version__))
     routers = {}
     for listener in config.listeners:
         if listener.type == "agent":
-            orchestrator = orchestrator_of(config, listener)
+            scorer, settings = orchestrators.named(agent_orchestrator_name(config, listener))
             marked = [agent.id for agent in listener.agents if agent.default]
             routers[listener.name] = AgentRouter(
                 listener.name,
                 [RouteDescription(agent.id, agent.description.strip()) for agent in listener.agents],
                 default=marked[0] if marked else listener.agents[0].id,
-                orchestrator=ScoringOrchestrator(client, orchestrator.model),
-                threshold=orchestrator.threshold,
-                timeout_s=orchestrator.timeout,
-                metrics=counted,
+                orchestrator=scorer,
+                threshold=settings.threshold,
+                timeout_s=settings.timeout,
+                metrics=metrics,
             )
     return routers
 

@@ -9,6 +9,7 @@ from router.triton.client import TritonClient
 from router.triton.models import Classifier
 
 JAILBREAK_MODEL = "jailbreak"
+MODERATION_MODEL = "moderation"
 _JAILBREAK_LABELS = frozenset({"jailbreak", "injection"})
 
 

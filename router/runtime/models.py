@@ -1,17 +1,16 @@
-"""What model listeners are made of: the providers, and which of them serves a model."""
+"""What the configuration says about models: their names, their prices, and who can be asked."""
 
 from __future__ import annotations
 
-from yarl import URL
+from collections.abc import Mapping
 
 from router.config import Config, ModelProvider
 from router.errors import OperatorError
+from router.pricing import ModelFacts, ModelPrice, PriceTable, Rates
 from router.routing.models import ModelRouter, ProviderModel
 from router.upstream.chat import ChatUpstream
-from router.upstream.http import Endpoint, HttpClient
-from router.upstream.service import FixedService
-
-_PROVIDER_TIMEOUT_S = 300.0  # to the first byte and between two bytes; a listener's timeout is usually shorter
+from router.upstream.http import HttpClient
+from router.upstream.providers import ProviderService
 
 
 def model_list(config: Config) -> list[tuple[str, bool]]:
@@ -33,41 +32,48 @@ def build_model_router(config: Config) -> ModelRouter:
     return ModelRouter(entries, {name: alias.target for name, alias in config.model_aliases.items()})
 
 
-def build_providers(config: Config, client: HttpClient) -> dict[str, ChatUpstream]:
-    """The providers that can be asked, by the name of their entry."""
+def build_services(config: Config) -> dict[str, ProviderService]:
+    """The providers that can be asked, by name of entry. Raises ``OperatorError`` for a header that cannot be."""
+    services = {}
+    for entry in config.model_providers:
+        if unavailable_reason(entry) is None:
+            try:
+                services[entry.name] = ProviderService(entry)
+            except ValueError as exc:
+                raise OperatorError(
+                    f"Provider '{entry.name}' cannot be called: its access_key or a header has characters that no "
+                    "request can carry.",
+                    fix="Look for line breaks and control characters in their values.",
+                ) from exc
+    return services
+
+
+def build_chats(config: Config, services: Mapping[str, ProviderService], client: HttpClient) -> dict[str, ChatUpstream]:
+    """Conversations with the providers of ``services``."""
     limit = config.limits.max_response_bytes
-    return {
-        provider.name: ChatUpstream(FixedService(_provider_endpoint(provider)), client, max_response_bytes=limit)
-        for provider in config.model_providers
-        if unavailable_reason(provider) is None
-    }
+    return {name: ChatUpstream(service, client, max_response_bytes=limit) for name, service in services.items()}
+
+
+def build_prices(config: Config) -> PriceTable:
+    """What models cost: the file's own prices win over published ones."""
+    return PriceTable(dict(_configured_facts(config)))
+
+
+def _configured_facts(config: Config) -> Mapping[str, ModelFacts]:
+    facts = {}
+    for entry in config.model_providers:
+        price = entry.price
+        if price is not None or entry.context_window is not None:
+            rates = None if price is None else Rates(price.input, price.output, price.cached_input, price.cache_write)
+            facts[entry.model] = ModelFacts(None if rates is None else ModelPrice(rates), entry.context_window)
+    return facts
 
 
 def unavailable_reason(provider: ModelProvider) -> str | None:
     """Why requests to a provider are refused; ``None`` when they are not."""
-    if provider.unavailable_reason is None and provider.dialect != "openai_chat":
-        return f"this version does not speak the {provider.dialect} dialect yet"
     return provider.unavailable_reason
 
 
 def _unavailable(provider: ModelProvider) -> str | None:
     reason = unavailable_reason(provider)
     return None if reason is None else f"'{provider.model}' cannot be used: {reason}."
-
-
-def _provider_endpoint(provider: ModelProvider) -> Endpoint:
-    headers = dict(provider.headers)
-    if provider.access_key is not None:
-        # Keys that come out of files often end in a line break.
-        headers["Authorization"] = f"Bearer {provider.access_key.get_secret_value().strip()}"
-    if provider.http_host is not None:
-        headers["Host"] = provider.http_host
-    url = URL(f"{provider.base_url}/chat/completions")
-    try:
-        return Endpoint(provider.name, url, _PROVIDER_TIMEOUT_S, headers)
-    except ValueError as exc:
-        raise OperatorError(
-            f"Provider '{provider.name}' cannot be called: its access_key or a header has characters that no request "
-            "can carry.",
-            fix="Look for line breaks and control characters in their values.",
-        ) from exc

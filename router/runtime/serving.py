@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 
 from opentelemetry.metrics import get_meter
@@ -17,13 +17,15 @@ from router.dialects.registry import CLIENT_DIALECTS
 from router.errors import OperatorError
 from router.handlers.admission import Admission
 from router.handlers.agents import AgentsHandler, AnswerOptions
-from router.handlers.completions import CompletionsHandler
 from router.handlers.meta import MetaHandler
 from router.listeners.http import HttpListener, ListenerOptions
-from router.listeners.middleware import Handler, Resource
+from router.listeners.middleware import Resource
+from router.runtime.access import Access
 from router.runtime.agents import build_agents, build_routers, models_in_use
 from router.runtime.guards import build_guard
-from router.runtime.models import build_model_router, build_providers, model_list
+from router.runtime.model_gateway import ModelGateway
+from router.runtime.models import build_prices, model_list
+from router.runtime.parts import Parts, Surroundings
 from router.telemetry.access_log import AccessLog
 from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
@@ -37,9 +39,9 @@ _READY_WITHIN_S = 1.0
 class Runtime:
     """Everything that serves one configuration. ``start`` it, then ``close`` it, which drains first."""
 
-    def __init__(self, config: Config, *, triton_url: str, metrics: Metrics, access_log: AccessLog) -> None:
+    def __init__(self, config: Config, surroundings: Surroundings, *, metrics: Metrics, access_log: AccessLog) -> None:
         self._config = config
-        self._triton_url = triton_url
+        self._surroundings = surroundings
         self._metrics = metrics
         self._access_log = access_log
         self._closing = AsyncExitStack()
@@ -47,12 +49,8 @@ class Runtime:
 
     async def start(self, *, reuse_port: bool = False) -> None:
         """Bind every listener. Raises ``OperatorError``, with nothing left open, when one cannot be bound."""
-        triton = TritonClient(self._triton_url)
-        self._closing.push_async_callback(triton.close)
-        client = HttpClient(connect_timeout_s=self._config.limits.connect_timeout)
-        self._closing.push_async_callback(client.close)
         try:
-            for listener in self._build(triton, client):
+            for listener in await self._build():
                 await listener.start(reuse_port=reuse_port)
                 self.listeners += (listener,)
             if not self.listeners:
@@ -70,23 +68,54 @@ class Runtime:
         await asyncio.gather(*(listener.drain() for listener in listeners))
         await self._closing.aclose()
 
-    def _build(self, triton: TritonClient, client: HttpClient) -> Iterable[HttpListener]:
+    async def _build(self) -> list[HttpListener]:
+        config, around = self._config, self._surroundings
+        triton = TritonClient(around.triton_url)
+        self._closing.push_async_callback(triton.close)
+        client = HttpClient(
+            connect_timeout_s=config.overrides.upstream_connect_timeout or config.limits.connect_timeout
+        )
+        self._closing.push_async_callback(client.close)
+        prices = build_prices(config)
+        access = await Access.open(
+            config, state_dir=around.state_dir, workers=around.workers, prices=prices, metrics=self._metrics
+        )
+        self._closing.push_async_callback(access.close)
+        parts = Parts(config, client, triton, self._metrics, prices, access.control)
+        models = await ModelGateway.open(parts, state_dir=around.state_dir, workers=around.workers)
+        self._closing.push_async_callback(models.close)
+        return [
+            HttpListener(
+                _options(config, listener), paths, self._metrics, self._access_log, access.authentication(listener)
+            )
+            for listener, paths in self._paths(parts, models)
+        ]
+
+    def _paths(self, parts: Parts, models: ModelGateway) -> Iterator[tuple[Listener, dict[str, Resource]]]:
+        """What each listener offers at which path."""
         config = self._config
-        guard = build_guard(config, triton, self._metrics)
+        guard = build_guard(config, parts.triton, self._metrics)
         admission = Admission(guard, max_chars=config.limits.max_guard_chars)
-        meta = MetaHandler(model_list(config), _readiness(triton, models_in_use(config)))
-        routers = build_routers(config, triton, self._metrics)
-        agents = build_agents(config, client)
-        completions = CompletionsHandler(build_model_router(config), build_providers(config, client), admission)
+        meta = MetaHandler(model_list(config), _readiness(parts.triton, models_in_use(config)))
+        routers = build_routers(config, self._metrics, models.orchestrators)
+        agents = build_agents(config, parts.client)
+        common = {
+            "/v1/models": Resource({"GET": meta.models}),
+            "/healthz": Resource({"GET": meta.healthz}),
+            "/readyz": Resource({"GET": meta.readyz}),
+        }
         for listener in config.listeners:
             if listener.type == "agent":
                 options = AnswerOptions(listener.answer, listener.parallel)
-                complete = AgentsHandler(agents, routers[listener.name], admission, options).complete
+                handler = AgentsHandler(agents, routers[listener.name], admission, options)
+                answers = {
+                    dialect.PATH: Resource({"POST": handler.complete}, name)
+                    for name, dialect in CLIENT_DIALECTS.items()
+                }
+                yield listener, {**answers, **common}
             elif listener.type == "model":
-                complete = completions.complete
-            else:
-                continue  # prompt listeners load, and are named among the keys that do nothing yet
-            yield HttpListener(_options(config, listener), _paths(complete, meta), self._metrics, self._access_log)
+                yield listener, {**models.paths(listener, admission), **common}
+            # Prompt listeners load, and are named among the keys that do nothing yet.
 
 
 def _options(config: Config, listener: Listener) -> ListenerOptions:
@@ -102,15 +131,6 @@ def _options(config: Config, listener: Listener) -> ListenerOptions:
     )
 
 
-def _paths(complete: Handler, meta: MetaHandler) -> Mapping[str, Resource]:
-    return {
-        **{dialect.PATH: Resource({"POST": complete}, name) for name, dialect in CLIENT_DIALECTS.items()},
-        "/v1/models": Resource({"GET": meta.models}),
-        "/healthz": Resource({"GET": meta.healthz}),
-        "/readyz": Resource({"GET": meta.readyz}),
-    }
-
-
 def _readiness(triton: TritonClient, models: Sequence[str]) -> Callable[[], Awaitable[Sequence[str]]]:
     async def not_ready() -> list[str]:
         answers = await asyncio.gather(*(triton.model_ready(model, _READY_WITHIN_S) for model in models))
@@ -121,8 +141,8 @@ def _readiness(triton: TritonClient, models: Sequence[str]) -> Callable[[], Awai
 
 async def serve(
     loaded: LoadedConfig,
+    surroundings: Surroundings,
     *,
-    triton_url: str,
     access_log: AccessLog,
     reuse_port: bool = False,
     on_ready: Callable[[], None] = lambda: None,
@@ -133,7 +153,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     metrics = Metrics(get_meter("trident", __version__))
-    runtime = Runtime(loaded.config, triton_url=triton_url, metrics=metrics, access_log=access_log)
+    runtime = Runtime(loaded.config, surroundings, metrics=metrics, access_log=access_log)
     await runtime.start(reuse_port=reuse_port)
     try:
         gc.freeze()  # what is here now stays; the collector need not look at it again

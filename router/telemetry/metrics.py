@@ -8,7 +8,7 @@ from opentelemetry.metrics import Meter
 
 from router.telemetry import semconv
 
-DegradablePart = Literal["orchestrator", "guardrail", "state"]
+DegradablePart = Literal["orchestrator", "guardrail", "state", "model_metrics"]
 GuardOutcome = Literal["pass", "block", "unavailable", "allowed_unchecked"]
 AccessRefusal = Literal[
     "invalid_api_key",

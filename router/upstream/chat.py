@@ -24,7 +24,7 @@ from router.dialects.registry import CLIENT_DIALECTS
 from router.dialects.sse import EventSplitter
 from router.errors import UpstreamError, UpstreamProtocolError, UpstreamStatus
 from router.upstream.http import Exchange, HttpClient, UpstreamResponse
-from router.upstream.service import ChatService
+from router.upstream.service import Call, ChatService
 
 _MAX_ERROR_BYTES = 64 * 1024
 _MAX_RETRY_AFTER_S = 3600.0
@@ -59,7 +59,7 @@ class ChatUpstream:
         client = CLIENT_DIALECTS[request.dialect]
         dialect = self._dialect_for(request)
         async with self._post(dialect, request, context) as response:
-            await self._raise_for_status(dialect, response)
+            await raise_for_status(self.name, dialect, response)
             if response.content_type != dialect.STREAM_TYPE:
                 body = await response.read(self._max_response_bytes)
                 if dialect.NAME == client.NAME:
@@ -76,7 +76,7 @@ class ChatUpstream:
         whole = request.replace(stream=False, drop=("stream_options",)) if request.stream else request
         dialect = self._dialect_for(whole)
         async with self._post(dialect, whole, context) as response:
-            await self._raise_for_status(dialect, response)
+            await raise_for_status(self.name, dialect, response)
             if response.content_type == dialect.STREAM_TYPE:
                 return completion_text(await self._assemble(dialect, response))
             return completion_text(dialect.decode_completion(await response.read(self._max_response_bytes), self.name))
@@ -89,7 +89,7 @@ class ChatUpstream:
         client = CLIENT_DIALECTS[request.dialect]
         dialect = self._dialect_for(request)
         async with self._post(dialect, request, context) as response:
-            await self._raise_for_status(dialect, response)
+            await raise_for_status(self.name, dialect, response)
             if dialect.NAME == client.NAME and response.content_type == dialect.STREAM_TYPE:
                 async with aclosing(self._relay(client, response, context)) as relayed:
                     async for events in relayed:
@@ -106,7 +106,7 @@ class ChatUpstream:
         """The answer as batches of canonical chunks, whatever the upstream speaks. Raises ``UpstreamError``."""
         dialect = self._dialect_for(request)
         async with self._post(dialect, request, context) as response:
-            await self._raise_for_status(dialect, response)
+            await raise_for_status(self.name, dialect, response)
             async with aclosing(self._chunks(dialect, response, context)) as batches:
                 async for batch in batches:
                     yield batch
@@ -120,11 +120,13 @@ class ChatUpstream:
 
     def _post(self, dialect: ProviderDialect, request: ChatRequest, context: RequestContext) -> Exchange:
         body = dialect.encode_request(request)
+        if request.untranslated:
+            if request.dialect != dialect.NAME:
+                context.response_headers["x-trident-untranslated"] = ", ".join(request.untranslated)
+            else:
+                context.response_headers.pop("x-trident-untranslated", None)  # of an earlier try at somebody else
         call = self._service.call(dialect, request, body, context)
-        headers = {name: context.headers[name] for name in _FORWARDED_HEADERS if name in context.headers}
-        headers["x-request-id"] = context.request_id
-        headers.update(call.headers)
-        return self._client.post(call.endpoint, body, headers)
+        return self._client.post(call.endpoint, body, forwarded_headers(context, call))
 
     async def _relay(
         self, client: ClientDialect, response: UpstreamResponse, context: RequestContext
@@ -181,16 +183,26 @@ class ChatUpstream:
             assembler.add(chunk)
         return assembler.completion()
 
-    async def _raise_for_status(self, dialect: ProviderDialect, response: UpstreamResponse) -> None:
-        if response.status == HTTPStatus.OK:
-            return
-        if response.status < HTTPStatus.BAD_REQUEST:
-            raise UpstreamProtocolError(f"'{self.name}' answered with status {response.status}, which is no answer.")
-        try:
-            details = dialect.decode_error(await response.read(_MAX_ERROR_BYTES))
-        except UpstreamError:
-            details = None  # the status is known, and says more than what went wrong with its explanation
-        raise _status_error(self.name, details, response)
+
+def forwarded_headers(context: RequestContext, call: Call) -> dict[str, str]:
+    """The headers of one request to an upstream: what may be forwarded, the request id, what the call needs."""
+    headers = {name: context.headers[name] for name in _FORWARDED_HEADERS if name in context.headers}
+    headers["x-request-id"] = context.request_id
+    headers.update(call.headers)
+    return headers
+
+
+async def raise_for_status(name: str, dialect: ProviderDialect, response: UpstreamResponse) -> None:
+    """Raise the ``UpstreamError`` that an answer with another status than 200 stands for."""
+    if response.status == HTTPStatus.OK:
+        return
+    if response.status < HTTPStatus.BAD_REQUEST:
+        raise UpstreamProtocolError(f"'{name}' answered with status {response.status}, which is no answer.")
+    try:
+        details = dialect.decode_error(await response.read(_MAX_ERROR_BYTES))
+    except UpstreamError:
+        details = None  # the status is known, and says more than what went wrong with its explanation
+    raise _status_error(name, details, response)
 
 
 def _note_usage(batch: list[JsonObject], context: RequestContext) -> None:

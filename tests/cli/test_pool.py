@@ -31,7 +31,7 @@ def make_pool(folder: Path, port: int, *, count: int = 2) -> WorkerPool:
     file = folder / "config.yaml"
     file.write_text(CONFIG.format(port=port))
     loaded = load_config(file, {})
-    return WorkerPool(loaded, count=count, triton_url="127.0.0.1:9", logs=LogOptions("info", "auto"))
+    return WorkerPool(loaded, count=count, triton_url="127.0.0.1:9", folder=folder, logs=LogOptions("info", "auto"))
 
 
 async def test_a_worker_that_cannot_start_fails_the_start_and_says_why(

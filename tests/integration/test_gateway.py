@@ -21,7 +21,7 @@ import pytest
 from router.aio import timeout
 from router.config import load_config
 from router.errors import OperatorError
-from router.runtime import Runtime
+from router.runtime import Runtime, Surroundings
 from router.telemetry import semconv
 from router.telemetry.access_log import LoggedAccess
 from tests.fakes import agents as fakes
@@ -125,7 +125,9 @@ async def _gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
         )
         loaded = load_config(file, {"PROVIDER_KEY": "provider-secret"})
         recorded = RecordedMetrics()
-        runtime = Runtime(loaded.config, triton_url=triton.address, metrics=recorded.metrics, access_log=LoggedAccess())
+        runtime = Runtime(
+            loaded.config, Surroundings(triton.address, tmp_path), metrics=recorded.metrics, access_log=LoggedAccess()
+        )
         await runtime.start()
         stack.push_async_callback(runtime.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
@@ -321,7 +323,7 @@ async def test_a_key_that_no_header_can_carry_says_so(tmp_path: Path, key: str, 
     file.write_text(f"version: v0.4.0\nlisteners: [{{type: model, name: m, port: {_free_port()}}}]\n{models}\n")
     config = load_config(file, {"KEY": key}).config
     metrics = RecordedMetrics().metrics
-    runtime = Runtime(config, triton_url="127.0.0.1:1", metrics=metrics, access_log=LoggedAccess())
+    runtime = Runtime(config, Surroundings("127.0.0.1:1", tmp_path), metrics=metrics, access_log=LoggedAccess())
     if problem is None:
         await runtime.start()
         await runtime.close()
@@ -336,6 +338,6 @@ async def test_a_configuration_without_anything_to_serve_says_so(tmp_path: Path)
     file.write_text("version: v0.4.0\nlisteners:\n  - {type: prompt, name: p, port: 1}\n")
     config = load_config(file, {}).config
     metrics = RecordedMetrics().metrics
-    runtime = Runtime(config, triton_url="127.0.0.1:1", metrics=metrics, access_log=LoggedAccess())
+    runtime = Runtime(config, Surroundings("127.0.0.1:1", tmp_path), metrics=metrics, access_log=LoggedAccess())
     with pytest.raises(OperatorError, match="Nothing to serve"):
         await runtime.start()

@@ -1,0 +1,42 @@
+"""Other APIs of the providers, in OpenAI's manner: find who serves the model, relay the JSON both ways."""
+
+from __future__ import annotations
+
+import orjson
+
+from router.access.control import AccessControl, estimated_tokens
+from router.context import RequestContext
+from router.dialects.canonical import ChatRequest
+from router.errors import InvalidRequest
+from router.handlers.reply import JSON, Reply
+from router.handlers.serving import ModelServing
+from router.routing.models import HINT_HEADER, ModelRouter
+
+
+class RelayHandler:
+    """One path of one model listener, such as ``/v1/embeddings``."""
+
+    def __init__(self, router: ModelRouter, serving: ModelServing, access: AccessControl) -> None:
+        self._router = router
+        self._serving = serving
+        self._access = access
+
+    async def relay(self, context: RequestContext, body: bytes) -> Reply:
+        """``POST``: the body as it came, with the model's name at its provider."""
+        request = _decode(body)
+        choices = self._router.choices(request.model, context.headers.get(HINT_HEADER))
+        candidates = self._serving.candidates(choices, context.identity)
+        await self._access.admit(context, choices[0].full_name, estimated_tokens(len(body)))
+        return Reply(200, JSON, await self._serving.upstream(candidates).complete(request, context))
+
+
+def _decode(body: bytes) -> ChatRequest:
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise InvalidRequest(f"The body is not valid JSON: {exc}.") from exc
+    if not isinstance(payload, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    if not isinstance(payload.get("model"), str | None):
+        raise InvalidRequest("'model' must be a string.", param="model")
+    return ChatRequest(payload, body)

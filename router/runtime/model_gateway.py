@@ -1,0 +1,223 @@
+"""Everything behind the model listeners: providers with fail-over, who chooses among them, what is kept of sessions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+
+from router.config import Config, Listener, ModelProvider
+from router.dialects.registry import CLIENT_DIALECTS
+from router.handlers.admission import Admission
+from router.handlers.completions import CompletionsHandler
+from router.handlers.moderations import ModerationsHandler
+from router.handlers.relay import RelayHandler
+from router.handlers.serving import ModelServing
+from router.listeners.middleware import Resource
+from router.routing.affinity import AffinitySettings, SessionAffinity
+from router.routing.budget import RoutingBudget
+from router.routing.cache_marking import CacheMarking
+from router.routing.metrics_sources import Latencies, MetricsSources, SourceSettings
+from router.routing.model_decision import ModelDecider
+from router.routing.preferences import Preference, PreferenceRouter
+from router.routing.selection import ModelSelection
+from router.runtime.guards import MODERATION_MODEL
+from router.runtime.models import build_chats, build_model_router, build_services
+from router.runtime.orchestrators import Orchestrators
+from router.runtime.parts import Parts
+from router.state.base import Store
+from router.state.opening import open_redis, open_store
+from router.triton.models import Classifier
+from router.upstream.breaker import BreakerPolicy
+from router.upstream.chat import ChatUpstream, Upstream
+from router.upstream.cluster import Member
+from router.upstream.fallback import Fallback, FallbackPolicy
+from router.upstream.fetch import Fetcher
+from router.upstream.json_api import JsonApi
+from router.upstream.retry import Backoff
+
+_EMBEDDINGS = "/v1/embeddings"
+_MODERATIONS = "/v1/moderations"
+_CATALOGUE_TIMEOUT_S = 30.0
+_MAX_CATALOGUE_BYTES = 32 * 1024 * 1024
+
+
+class ModelGateway:
+    """Open it before the listeners, close it after them."""
+
+    def __init__(self, parts: Parts, affinity_store: Store | None) -> None:
+        config = parts.config
+        self._parts = parts
+        self._closing = AsyncExitStack()
+        self._router = build_model_router(config)
+        self._fallback = Fallback(_policy(config), parts.metrics)
+        self._services = build_services(config)
+        chats = build_chats(config, self._services, parts.client)
+        self.orchestrators = Orchestrators(config, parts.triton, self._router, chats)
+        entries = {entry.name: entry for entry in config.model_providers}
+        self._members = {name: self._member(entries[name], upstream) for name, upstream in chats.items()}
+        self._latencies = Latencies(self._measured_latency)
+        self._selection = ModelSelection(
+            self._router.full_name, price=parts.prices.blended_usd, latency=self._latencies.of
+        )
+        self._affinity = None if affinity_store is None else self._build_affinity(affinity_store)
+
+    @classmethod
+    async def open(cls, parts: Parts, *, state_dir: Path, workers: int) -> ModelGateway:
+        """Open the store of the sessions, and begin to fetch what is known about models elsewhere.
+
+        Raises ``OperatorError`` when the store cannot be used.
+        """
+        async with AsyncExitStack() as opened:
+            store = await _session_store(parts.config, state_dir, workers)
+            opened.push_async_callback(store.close)
+            gateway = cls(parts, store)
+            if parts.config.model_metrics_sources:
+                task = asyncio.create_task(gateway._sources().run(), name="model metrics")
+                opened.push_async_callback(_cancelled, task)
+            gateway._closing = opened.pop_all()
+        return gateway
+
+    async def close(self) -> None:
+        """Let go of the store and of what runs in the background."""
+        await self._closing.aclose()
+
+    def paths(self, listener: Listener, admission: Admission) -> dict[str, Resource]:
+        """What a model listener offers."""
+        parts, config = self._parts, self._parts.config
+        decider = ModelDecider(self._router, self._preferences(listener), self._affinity)
+        completions = CompletionsHandler(decider, self._serving(self._members, listener), admission, parts.access)
+        moderator = Classifier(parts.triton, MODERATION_MODEL) if listener.moderations else None
+        relay = self._relay("/moderations", listener)
+        moderations = ModerationsHandler(moderator, relay, max_chars=config.limits.max_guard_chars)
+        offered = {}
+        for name, dialect in CLIENT_DIALECTS.items():
+            offered[dialect.PATH] = Resource({"POST": completions.complete}, name)
+            offered[f"/routing{dialect.PATH}"] = Resource({"POST": completions.decide}, name)
+        offered[_EMBEDDINGS] = Resource({"POST": self._relay("/embeddings", listener).relay})
+        offered[_MODERATIONS] = Resource({"POST": moderations.moderate})
+        return offered
+
+    def _serving(self, members: Mapping[str, Member], listener: Listener) -> ModelServing:
+        return ModelServing(members, self._fallback, self._parts.access, max_retries=listener.max_retries)
+
+    def _relay(self, path: str, listener: Listener) -> RelayHandler:
+        members = {}
+        for name, service in self._services.items():
+            api = JsonApi(
+                name,
+                partial(service.json_call, path),
+                self._parts.client,
+                max_response_bytes=self._parts.config.limits.max_response_bytes,
+            )
+            members[name] = self._fallback.member(name, api)
+        return RelayHandler(self._router, self._serving(members, listener), self._parts.access)
+
+    def _member(self, entry: ModelProvider, chat: ChatUpstream) -> Member:
+        caching = self._parts.config.prompt_caching
+        upstream: Upstream = chat
+        if caching.enabled and caching.inject_cache_control:
+            upstream = CacheMarking(chat, entry.provider, min_prefix_tokens=caching.min_prefix_tokens)
+        return self._fallback.member(
+            entry.name,
+            upstream,
+            weight=entry.weight,
+            context_window=self._parts.prices.context_window(entry.model),
+            own_credentials=not entry.passthrough_auth,
+        )
+
+    def _measured_latency(self, model: str) -> float | None:
+        choices = self._router.choices(model) if self._router.usable(model) else ()
+        measured = [
+            seconds
+            for choice in choices[:1]
+            for entry in choice.entries
+            if (seconds := self._members[entry.id].latency.measured_latency(choice.model)) is not None
+        ]
+        return min(measured, default=None)
+
+    def _preferences(self, listener: Listener) -> PreferenceRouter:
+        orchestrator, settings = self.orchestrators.named(self._parts.config.overrides.llm_routing_model)
+        return PreferenceRouter(
+            listener.name,
+            _preferences(self._parts.config),
+            orchestrator=orchestrator,
+            threshold=settings.threshold,
+            timeout_s=settings.timeout,
+            selection=self._selection,
+            metrics=self._parts.metrics,
+        )
+
+    def _build_affinity(self, store: Store) -> SessionAffinity:
+        routing, caching = self._parts.config.routing, self._parts.config.prompt_caching
+        budget = routing.routing_budget
+        settings = AffinitySettings(
+            ttl_s=routing.session_ttl_seconds,
+            implicit_ttl_s=(caching.enabled and caching.session_ttl_seconds) or routing.session_ttl_seconds,
+            tenant_header=routing.session_cache.tenant_header,
+            stick=caching.enabled and caching.session_affinity,
+            route_on_user_only=routing.route_on_user_only,
+            budget=None if budget is None else RoutingBudget(**budget.model_dump()),
+        )
+        return SessionAffinity(
+            settings,
+            store,
+            prices=self._parts.prices,
+            usable=self._router.usable,
+            full_name=self._router.full_name,
+            count_degraded=partial(self._parts.metrics.degraded, "state"),
+        )
+
+    def _sources(self) -> MetricsSources:
+        sources = [
+            SourceSettings(source.provider, source.refresh_interval, source.url, source.query, source.model_aliases)
+            for source in self._parts.config.model_metrics_sources
+        ]
+        fetcher = Fetcher(self._parts.client, max_bytes=_MAX_CATALOGUE_BYTES, timeout_s=_CATALOGUE_TIMEOUT_S)
+        return MetricsSources(
+            sources,
+            fetcher,
+            prices=self._parts.prices,
+            latencies=self._latencies,
+            count_failure=lambda _: self._parts.metrics.degraded("model_metrics"),
+        )
+
+
+def _preferences(config: Config) -> Sequence[Preference]:
+    return [
+        Preference(entry.name, entry.description, entry.models, entry.selection_policy.prefer)
+        for entry in config.routing_preferences
+    ]
+
+
+def _policy(config: Config) -> FallbackPolicy:
+    settings = config.resilience
+    breaker = settings.circuit_breaker
+    return FallbackPolicy(
+        max_retries=settings.max_retries,
+        first_byte_timeout_s=settings.first_byte_timeout,
+        retry_budget_ratio=settings.retry_budget_pct / 100,
+        backoff=Backoff(settings.backoff.base, settings.backoff.max),
+        breaker=BreakerPolicy(
+            consecutive_failures=breaker.consecutive_failures,
+            failure_ratio=breaker.failure_ratio,
+            window_s=breaker.window,
+            min_requests=breaker.min_requests,
+            open_for_s=breaker.open_for,
+        ),
+        hedge_after_at_least_s=settings.hedging.min_delay if settings.hedging.enabled else None,
+    )
+
+
+async def _session_store(config: Config, state_dir: Path, workers: int) -> Store:
+    cache = config.routing.session_cache
+    if cache.type == "redis":
+        return await open_redis(cache.url.get_secret_value() if cache.url is not None else "")
+    return await open_store(config.state_storage, directory=state_dir, workers=workers, durable=False)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,52 @@
+"""Who decides between routes: an orchestrator on Triton, or a language model of the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from router.config import Config, Orchestrator
+from router.config.listeners import DEFAULT_ORCHESTRATOR
+from router.routing.llm_orchestrator import LlmOrchestrator
+from router.routing.models import ModelRouter
+from router.routing.router import Orchestrator as RouteScorer
+from router.runtime.models import build_model_router
+from router.triton.client import TritonClient
+from router.triton.models import ScoringOrchestrator
+from router.upstream.chat import ChatUpstream
+
+
+def on_triton(config: Config, name: str | None) -> Orchestrator | None:
+    """The orchestrator on Triton that ``name`` stands for; ``None`` where it is a model of ``model_providers``.
+
+    An entry of ``orchestrators`` by its name or model comes first; what is neither is the built-in one.
+    """
+    entry = next((each for each in config.orchestrators if name in (each.name, each.model)), None)
+    if entry is None and name is not None and build_model_router(config).knows(name):
+        return None
+    return entry or Orchestrator(name=DEFAULT_ORCHESTRATOR)
+
+
+class Orchestrators:
+    """Makes the orchestrators of one configuration, by the names that it uses for them."""
+
+    def __init__(
+        self, config: Config, triton: TritonClient, router: ModelRouter, chats: Mapping[str, ChatUpstream]
+    ) -> None:
+        self._config = config
+        self._triton = triton
+        self._router = router
+        self._chats = chats
+
+    def named(self, name: str | None) -> tuple[RouteScorer, Orchestrator]:
+        """What decides under ``name`` (see ``on_triton``), and its settings.
+
+        Raises ``ProviderUnavailable`` for a language model that cannot be asked.
+        """
+        settings = on_triton(self._config, name)
+        if settings is not None or name is None:
+            settings = settings or Orchestrator(name=DEFAULT_ORCHESTRATOR)
+            return ScoringOrchestrator(self._triton, settings.model), settings
+        choice = self._router.choices(name)[0]
+        tokens = self._config.overrides.orchestrator_model_context_length
+        scorer = LlmOrchestrator(self._chats[choice.entry.id].ask, choice.model, context_tokens=tokens)
+        return scorer, Orchestrator(name=name)

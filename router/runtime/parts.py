@@ -1,0 +1,37 @@
+"""What a runtime is given, and what its parts share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from router.access.control import AccessControl
+from router.config import Config
+from router.pricing import PriceTable
+from router.telemetry.metrics import Metrics
+from router.triton.client import TritonClient
+from router.upstream.http import HttpClient
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the parts of a runtime share."""
+
+    config: Config
+    client: HttpClient
+    triton: TritonClient
+    metrics: Metrics
+    prices: PriceTable
+    access: AccessControl
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where a runtime finds itself: Triton's address, a folder for its state, and how many others serve beside it.
+
+    ``state_dir`` belongs to the workers of one instance; each of them is a runtime of its own.
+    """
+
+    triton_url: str
+    state_dir: Path
+    workers: int = 1
