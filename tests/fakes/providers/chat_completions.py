@@ -27,6 +27,7 @@ from tests.fakes.providers.answers import (
 )
 from tests.fakes.providers.checks import (
     IMAGE_TYPES,
+    check_type,
     payload_of,
     require,
     require_base64,
@@ -49,7 +50,8 @@ CREATED = 1_700_000_000
 class ChatCompletionsApi:
     """``POST /v1/chat/completions`` with a bearer key.
 
-    ``reasons``: a compatible server that says its reasoning in ``reasoning_content``; OpenAI's own does not.
+    ``reasons``: a compatible server that says its reasoning in ``reasoning_content``, and takes it back; OpenAI's own
+    does neither.
     """
 
     stream_type = "text/event-stream"
@@ -60,10 +62,18 @@ class ChatCompletionsApi:
 
     def check(self, request: RecordedRequest) -> None:
         self.check_address(request)
-        payload = payload_of(request, _REQUEST)
+        payload = payload_of(request)
+        check_type(self._known(payload), _REQUEST)
         _check_fields(payload)
         _check_tools(payload)
         _check_conversation(payload["messages"])
+
+    def _known(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """``payload`` without what only compatible servers know."""
+        messages = payload.get("messages")
+        if not self._reasons or not isinstance(messages, list):
+            return payload
+        return {**payload, "messages": [_without_reasoning(message) for message in messages]}
 
     def check_address(self, request: RecordedRequest) -> None:
         """Path and key."""
@@ -153,6 +163,12 @@ class AzureOpenAiApi(ChatCompletionsApi):
             raise Refused(401, "Access denied due to invalid subscription key or wrong API endpoint.")
         if parse_qs(url.query) != {"api-version": [self._api_version]}:
             raise Refused(404, "Resource not found")
+
+
+def _without_reasoning(message: object) -> object:
+    if isinstance(message, dict) and message.get("role") == "assistant":
+        return {name: value for name, value in message.items() if name != "reasoning_content"}
+    return message
 
 
 def _check_fields(payload: Mapping[str, Any]) -> None:

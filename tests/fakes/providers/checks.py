@@ -28,11 +28,17 @@ def payload_of(request: RecordedRequest, type_: StrictType | None = None) -> dic
         raise Refused(400, f"the body is not JSON: {exc}") from exc
     if not isinstance(payload, dict):
         raise Refused(400, "the body is not a JSON object")
-    problem = None if type_ is None else type_.problem(payload)
+    if type_ is not None:
+        check_type(payload, type_)
+    return payload
+
+
+def check_type(payload: object, type_: StrictType) -> None:
+    """Raises ``Refused`` that names the field when ``payload`` is not of the SDK's ``type_``."""
+    problem = type_.problem(payload)
     if problem is not None:
         field, what = problem
         raise Refused(400, f"{field}: {what}", field)
-    return payload
 
 
 def require_bearer(request: RecordedRequest, key: str) -> None:

@@ -86,13 +86,13 @@ class ConverseApi:
         message = {"role": "assistant", "content": [_block(part) for part in answer.parts]}
         return {
             "output": {"message": message},
-            "stopReason": _stop_reason(answer),
+            **_stop(answer, request),
             "usage": _usage(answer.tokens),
             "metrics": {"latencyMs": 321},
         }
 
     def events(self, answer: Answer, request: RecordedRequest) -> list[bytes]:
-        return [_message({":event-type": kind}, body) for kind, body in self._events(answer)]
+        return [_message({":event-type": kind}, body) for kind, body in self._events(answer, request)]
 
     def failure(self, failure: Failure) -> tuple[object, Mapping[str, str]]:
         kind = _ERROR_TYPES.get(failure.status, "InternalServerException")
@@ -102,7 +102,7 @@ class ConverseApi:
         headers = {":exception-type": "throttlingException"}
         return _message(headers, {"message": message}, kind="exception")
 
-    def _events(self, answer: Answer) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _events(self, answer: Answer, request: RecordedRequest) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "messageStart", {"role": "assistant"}
         for index, part in enumerate(answer.parts):
             if isinstance(part, ToolCall):
@@ -111,7 +111,7 @@ class ConverseApi:
             for delta in _deltas(part):
                 yield "contentBlockDelta", {"delta": delta, "contentBlockIndex": index}
             yield "contentBlockStop", {"contentBlockIndex": index}
-        yield "messageStop", {"stopReason": _stop_reason(answer)}
+        yield "messageStop", _stop(answer, request)
         yield "metadata", {"usage": _usage(answer.tokens), "metrics": {"latencyMs": 321}}
 
 
@@ -219,8 +219,12 @@ def _deltas(part: Text | Refusal | Thinking | ToolCall) -> Iterator[dict[str, An
         yield from ({"text": piece} for piece in pieces(part.text))
 
 
-def _stop_reason(answer: Answer) -> str:
-    return _STOP_REASONS.get(answer.reason, answer.reason)
+def _stop(answer: Answer, request: RecordedRequest) -> dict[str, Any]:
+    """Why the answer ended; what stopped it only for a request that wants that field of the model's own answer."""
+    stop: dict[str, Any] = {"stopReason": _STOP_REASONS.get(answer.reason, answer.reason)}
+    if "/stop_sequence" in request.json.get("additionalModelResponseFieldPaths", ()):
+        stop["additionalModelResponseFields"] = {"stop_sequence": answer.sequence}
+    return stop
 
 
 def _usage(tokens: Tokens) -> dict[str, Any]:

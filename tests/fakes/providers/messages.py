@@ -27,6 +27,7 @@ from tests.fakes.providers.answers import (
 from tests.fakes.providers.checks import (
     IMAGE_TYPES,
     TOOL_USE_ID,
+    check_type,
     payload_of,
     require,
     require_base64,
@@ -71,10 +72,7 @@ class MessagesApi:
         require(version in {_FIRST_VERSION, _NEWEST_VERSION}, "not a valid version", "anthropic-version")
         payload = payload_of(request)
         allowed = _SAMPLING if version == _FIRST_VERSION else ()
-        problem = _REQUEST.problem({name: value for name, value in payload.items() if name not in allowed})
-        if problem is not None:
-            field, what = problem
-            raise Refused(400, f"{field}: {what}", field)
+        check_type({name: value for name, value in payload.items() if name not in allowed}, _REQUEST)
         _check_fields(payload)
         _check_thinking(payload)
         _check_conversation(payload["messages"])
