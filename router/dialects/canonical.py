@@ -14,7 +14,7 @@ message, delta ``native_blocks`` (list)            blocks of an Anthropic answer
                                                    as those of server tools
 choice ``native_finish_reason`` (str)              the provider's own word where ``finish_reason`` says less
 choice ``stop_reason`` (str)                       the stop sequence that ended the text, as vLLM names it
-any part, tool, tool call ``cache_control``        Anthropic's marker for prompt caching; also on tool messages
+any message, part, tool, call ``cache_control``    Anthropic's marker for prompt caching
 any part, tool, tool call ``anthropic`` (object)   what the client wrote, where that says more than the translation
 tool message ``is_error`` (bool)                   the tool failed
 tool message, content parts that are no text       images and files that a tool gave back

@@ -1,6 +1,7 @@
-"""The Anthropic Messages dialect (version 2023-06-01), both sides.
+"""The Anthropic Messages dialect, both sides.
 
-Reference: https://platform.claude.com/docs/en/api/messages.
+Reference: https://platform.claude.com/docs/en/api/messages. Clients may speak version 2023-06-01 or 2026-10-21 of the
+API, whose bodies differ in what they allow; what is relayed has to be sent with the client's own ``anthropic-version``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from router.dialects.canonical import ChatRequest
 
 PATH = "/v1/messages"
 STREAM_TYPE = "text/event-stream"
+VERSION = "2023-06-01"
+"""The ``anthropic-version`` of requests that are translated: the last one that takes ``temperature`` and ``top_p``."""
 
 
 def stream_encoder(request: ChatRequest) -> StreamEncoder:

@@ -48,18 +48,18 @@ class Conversation:
     def add(self, message: Mapping[str, Any], at: str) -> None:
         """Take the next message. Raises ``InvalidRequest`` that names what cannot be translated."""
         role = message.get("role")
-        if role in ("system", "developer"):
-            texts = self._content(message, at)
+        if role == "tool":
+            self._append_result(self._tool_result(message, at))
+        elif role == "assistant":
+            self._append("assistant", _marked(self._assistant(message, at), message))
+        elif role == "user":
+            self._append("user", _marked(self._content(message, at), message))
+        elif role in ("system", "developer"):
+            texts = _marked(self._content(message, at), message)
             if self._own and self._turns:
                 self._append("system", texts)
             else:
                 self.system += texts
-        elif role == "assistant":
-            self._append("assistant", self._assistant(message, at))
-        elif role == "tool":
-            self._append_result(self._tool_result(message, at))
-        elif role == "user":
-            self._append("user", self._content(message, at))
         else:
             raise untranslatable(f"{at}.role", NAME)
 
@@ -168,6 +168,13 @@ def _shortest(blocks: list[JsonObject]) -> str | list[JsonObject]:
     if len(blocks) == 1 and blocks[0].keys() == {"type", "text"}:
         text: str = blocks[0]["text"]
         return text
+    return blocks
+
+
+def _marked(blocks: list[JsonObject], message: Mapping[str, Any]) -> list[JsonObject]:
+    """``blocks`` with the cache marker of their message on the last of them."""
+    if blocks and message.get("cache_control") is not None:
+        blocks[-1] = {**blocks[-1], "cache_control": message["cache_control"]}
     return blocks
 
 

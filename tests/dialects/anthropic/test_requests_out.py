@@ -383,6 +383,27 @@ def test_results_come_before_all_else_of_their_turn() -> None:
     assert [block.get("tool_use_id") for block in turn["content"]] == ["t1", "t2", None]
 
 
+def test_the_cache_marker_of_a_message_is_that_of_its_last_block() -> None:
+    body = _sent(
+        messages=[
+            {"role": "system", "content": "Be brief.", "cache_control": MARK},
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+                "cache_control": MARK,
+            },
+            {"role": "assistant", "tool_calls": [_call()], "cache_control": MARK},
+            {"role": "tool", "tool_call_id": "t1", "content": "r", "cache_control": MARK},
+        ]
+    )
+    assert body["system"] == [{"type": "text", "text": "Be brief.", "cache_control": MARK}]
+    assert [[block.get("cache_control") for block in message["content"]] for message in body["messages"]] == [
+        [None, MARK],
+        [MARK],
+        [MARK],
+    ]
+
+
 def test_empty_text_is_left_out() -> None:
     assert _messages(
         {"role": "system", "content": ""},

@@ -97,8 +97,8 @@ def kinds(events: Iterable[JsonObject]) -> list[str]:
     """The events in short: what began, which piece it was, what ended."""
     short = []
     for event in events:
-        detail = event.get("delta", event.get("content_block", {})).get("type")
-        short.append(detail or event["type"])
+        said: JsonObject = event.get("delta") or event.get("content_block") or {}
+        short.append(said.get("type") or event["type"])
     return short
 
 
