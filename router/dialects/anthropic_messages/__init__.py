@@ -23,8 +23,6 @@ from router.dialects.canonical import ChatRequest
 
 PATH = "/v1/messages"
 STREAM_TYPE = "text/event-stream"
-VERSION = "2023-06-01"
-"""The ``anthropic-version`` of requests that are translated: the last one that takes ``temperature`` and ``top_p``."""
 
 
 def stream_encoder(request: ChatRequest) -> StreamEncoder:
