@@ -21,22 +21,49 @@ _NOTABLE = re.compile(rb'"finish_reason":\s*"|data: ?\[DONE\]|"error":\s*\{|"usa
 
 
 class Encoder:
-    """Canonical chunks as events; the chunk that counts tokens only for a client that asked for it."""
+    """Canonical chunks as events; the chunk that counts tokens only for a client that asked for it.
 
-    __slots__ = ("_with_usage",)
+    Lists other than ``tool_calls``, such as ``thinking_blocks``, are sent whole with the ``finish_reason``: the
+    accumulators of the official clients add to a list by the ``index`` of its members, and refuse those without one.
+    """
+
+    __slots__ = ("_held", "_with_usage")
 
     def __init__(self, *, with_usage: bool) -> None:
         self._with_usage = with_usage
+        self._held: dict[int, dict[str, list[Any]]] = {}
 
     def feed(self, chunk: JsonObject) -> bytes:
-        """One chunk as one event."""
-        if not self._with_usage and not chunk.get("choices") and chunk.get("usage"):
-            return b""
+        """One chunk as one event; nothing for one that has nothing but what is held until the end."""
+        choices = chunk.get("choices")
+        if not choices:
+            return b"" if chunk.get("usage") and not self._with_usage else sse.encode_event(orjson.dumps(chunk))
+        if self._held or any(_lists_of(choice.get("delta")) for choice in choices):
+            choices = [kept for choice in choices if (kept := self._hold_lists(choice))]
+            if not choices:
+                return b""
+            chunk = {**chunk, "choices": choices}
         return sse.encode_event(orjson.dumps(chunk))
+
+    def _hold_lists(self, choice: JsonObject) -> JsonObject | None:
+        """``choice`` without its lists, the last one with all of them; ``None`` where nothing is left."""
+        delta: JsonObject = choice.get("delta") or {}
+        index = choice.get("index", 0)
+        lists = _lists_of(delta)
+        for name in lists:
+            self._held.setdefault(index, {}).setdefault(name, []).extend(delta[name])
+        rest = {name: value for name, value in delta.items() if name not in lists}
+        if choice.get("finish_reason"):
+            return {**choice, "delta": {**rest, **self._held.pop(index, {})}}
+        return {**choice, "delta": rest} if rest or not lists else None
 
     def finish(self) -> bytes:
         """``[DONE]``."""
         return STREAM_END
+
+
+def _lists_of(delta: JsonObject | None) -> list[str]:
+    return [name for name, value in (delta or {}).items() if isinstance(value, list) and name != "tool_calls"]
 
 
 class Decoder:
