@@ -1,6 +1,6 @@
 """The load generator: a closed loop of connections that each send the next request when the last answer is whole.
 
-python benchmarks/load.py --port 9100 --concurrency 16 --seconds 3 [--stream] [--same]
+python benchmarks/load.py --port 9100 --concurrency 16 --seconds 3 [--stream] [--dialect messages] [--same]
 
 Raw ``asyncio.Protocol`` on uvloop. Every answer is validated, latencies and times to the first token are recorded one
 by one, and the result is one line of JSON (see `Result`).
@@ -21,8 +21,9 @@ from typing import cast
 
 import uvloop
 
-from benchmarks.mock_agent import WORDS, answer_text
-from benchmarks.prompts import bodies
+from benchmarks.answers import Expected
+from benchmarks.mock_agent import WORDS
+from benchmarks.prompts import PATHS, Dialect, bodies, headers
 
 PREPARED = 5_000  # distinct requests of one measurement, sent again from the first where a target is faster than that
 FINISH_WITHIN_S = 20.0
@@ -51,16 +52,23 @@ class Result:
 class Run:
     """What all connections of one measurement share."""
 
-    def __init__(self, requests: Sequence[bytes], *, stream: bool, words: int, port: int) -> None:
-        head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n"
-            "content-type: application/json\r\ncontent-length: "
-        ).encode()
+    def __init__(
+        self,
+        requests: Sequence[bytes],
+        *,
+        stream: bool,
+        words: int,
+        port: int,
+        dialect: Dialect = "chat",
+        key: str | None = None,
+    ) -> None:
+        fields = {"host": f"127.0.0.1:{port}", "content-type": "application/json", **headers(dialect, key)}
+        lines = [f"POST {PATHS[dialect]} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+        head = "\r\n".join([*lines, "content-length: "]).encode()
         self.requests = [b"%b%d\r\n\r\n%b" % (head, len(body), body) for body in requests]
         self.stream = stream
-        self.text = answer_text(words).encode()
-        # What a stream of the mock has in this order; one that was encoded anew is read the slow way.
-        self._pieces = [b'"content":"word0"', *(b'"content":" word%d"' % i for i in range(1, words)), b"data: [DONE]"]
+        self._expected = Expected(dialect, words)
+        self.first_token = self._expected.first_token
         self.sent = 0
         self.recording = False
         self.stopped = False
@@ -76,29 +84,7 @@ class Run:
 
     def is_valid(self, answer: bytes) -> bool:
         """Whether a whole HTTP answer, head included, is what the mock said."""
-        if not answer.startswith(b"HTTP/1.1 200"):
-            return False
-        if not self.stream:
-            return self.text in answer
-        position = 0
-        for piece in self._pieces:
-            position = answer.find(piece, position)
-            if position < 0:
-                return self._dechunked_is_valid(answer)
-        return answer.count(b'"content":') == len(self._pieces) - 1
-
-    def _dechunked_is_valid(self, answer: bytes) -> bool:
-        """The slow way, for answers whose events are torn over HTTP chunks, or that carry more of them."""
-        rest, events = answer.partition(b"\r\n\r\n")[2], b""
-        while rest:
-            size, _, rest = rest.partition(b"\r\n")
-            length = int(size.split(b";")[0], 16)
-            events, rest = events + rest[:length], rest[length + 2 :]
-        chunks = [event.removeprefix(b"data: ") for event in events.split(b"\n\n") if event.startswith(b"data: ")]
-        if not chunks or chunks[-1] != b"[DONE]":
-            return False
-        choices = [choice for chunk in chunks[:-1] for choice in json.loads(chunk).get("choices", [])]
-        return "".join(choice["delta"].get("content") or "" for choice in choices).encode() == self.text
+        return self._expected.is_stream(answer) if self.stream else self._expected.is_answer(answer)
 
 
 class Connection(asyncio.Protocol):
@@ -119,7 +105,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         if self._run.stream:
-            if self._first_token == 0.0 and b'"content":' in self._buffer:
+            if self._first_token == 0.0 and self._run.first_token in self._buffer:
                 self._first_token = time.perf_counter()
             if self._buffer.endswith(b"\r\n0\r\n\r\n") or self._is_whole():
                 self._finish()
@@ -226,12 +212,15 @@ def main() -> None:
     parser.add_argument("--warmup", type=float, default=0.5)
     parser.add_argument("--words", type=int, default=WORDS)
     parser.add_argument("--stream", action="store_true")
+    parser.add_argument("--dialect", choices=sorted(PATHS), default="chat")
+    parser.add_argument("--key", help="the API key that the target wants")
     parser.add_argument("--start", type=int, default=0, help="number of the first prompt")
     parser.add_argument("--same", action="store_true", help="one prompt again and again, to see what caches do")
     arguments = parser.parse_args()
     count = 1 if arguments.same else PREPARED
-    requests = bodies(arguments.start, count, words=arguments.words, stream=arguments.stream)
-    run = Run(requests, stream=arguments.stream, words=arguments.words, port=arguments.port)
+    words, stream, dialect = arguments.words, arguments.stream, arguments.dialect
+    requests = bodies(arguments.start, count, words=words, stream=stream, dialect=dialect)
+    run = Run(requests, stream=stream, words=words, port=arguments.port, dialect=dialect, key=arguments.key)
     driving = drive(
         run,
         arguments.port,

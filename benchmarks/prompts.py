@@ -1,11 +1,18 @@
-"""Distinct requests in plain language: no cache between the load generator and the models can answer twice."""
+"""Distinct requests in plain language: no cache between the load generator and the models can answer twice.
+
+They come in the dialects that clients speak, with the headers that go with them.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
+Dialect = Literal["chat", "messages"]
+
+PATHS: Mapping[Dialect, str] = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
 _CITIES = """
 Oslo Paris Rome Tokyo Lima Cairo Delhi Seoul Boston Berlin Madrid Lisbon Vienna Prague Athens Dublin Geneva Munich
 Nairobi Sydney Dakar Quito Miami Denver Austin Riga Tallinn Warsaw Budapest Sofia
@@ -40,13 +47,22 @@ def prompt(number: int) -> str:
     return QUESTIONS[question].format(a=CITIES[a], b=CITIES[b], day=DAYS[day]) + WISHES[wish]
 
 
-def bodies(start: int, count: int, *, words: int, stream: bool) -> Sequence[bytes]:
-    """``count`` chat completion requests from prompt ``start`` on, for a mock agent that answers ``words`` words."""
+def headers(dialect: Dialect, key: str | None) -> dict[str, str]:
+    """What a client of ``dialect`` sends beside the body, with its key where the target wants one."""
+    if dialect == "messages":
+        return {"anthropic-version": "2023-06-01", **({} if key is None else {"x-api-key": key})}
+    return {} if key is None else {"authorization": f"Bearer {key}"}
+
+
+def bodies(start: int, count: int, *, words: int, stream: bool, dialect: Dialect = "chat") -> Sequence[bytes]:
+    """``count`` requests from prompt ``start`` on, for a mock agent that answers ``words`` words."""
+    more = {"max_tokens": 1024} if dialect == "messages" else {}
     return [
         json.dumps(
             {
                 "model": f"mock-{words}",
                 "messages": [{"role": "user", "content": prompt((start + i) % COUNT)}],
+                **more,
                 "stream": stream,
             },
             separators=(",", ":"),

@@ -13,10 +13,11 @@ from benchmarks.targets import TARGETS
 BEGIN, END = "<!-- results: written by make bench -->", "<!-- end of results -->"
 TITLES = {
     **{target.name: target.title for target in TARGETS},
+    "models-messages": "the same, Anthropic client to OpenAI provider",
     "triton": "the models alone",
     "orchestrated-same": "the same, one prompt again and again",
 }
-ROWS = ("direct", "floor", "single", "orchestrated", "orchestrated-same", "triton")
+ROWS = ("direct", "floor", "single", "models", "models-messages", "orchestrated", "orchestrated-same", "triton")
 
 
 def markdown(results: Mapping[str, Any], measurements: Sequence[Measurement]) -> str:

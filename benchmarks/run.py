@@ -1,6 +1,6 @@
 """``make bench``: what Trident costs, measured in one run against the agent behind it and against the floor.
 
-python benchmarks/run.py [--quick] [--only direct,floor,single,orchestrated] [--rounds 3] [--seconds 3]
+python benchmarks/run.py [--quick] [--only direct,floor,single,models,orchestrated] [--rounds 3]
 
 Targets run all the time on one core, the load generator and the mock agent on another. Each round measures every target
 in every scenario; the order of the targets changes from round to round, and the results are medians over the rounds. A
@@ -22,9 +22,11 @@ from typing import Any
 from benchmarks import machine, report
 from benchmarks.load import PREPARED
 from benchmarks.measurement import Measurement, Scenario, summary
+from benchmarks.prompts import Dialect
 from benchmarks.targets import (
     DIRECT,
     FOLDER,
+    MODELS,
     ORCHESTRATED,
     TARGETS,
     Cores,
@@ -74,13 +76,18 @@ class Bench:
             for scenario in self._plan.scenarios:
                 for target in order:
                     yield self._load(target, scenario, number)
+                    if target is MODELS:
+                        yield self._load(target, scenario, number, dialect="messages")
                 if ORCHESTRATED in order and scenario.kind == "json":
                     yield self._models_alone(scenario, number)
                     yield self._load(ORCHESTRATED, scenario, number, same=True)
 
-    def _load(self, target: Target, scenario: Scenario, number: int, *, same: bool = False) -> Measurement:
+    def _load(
+        self, target: Target, scenario: Scenario, number: int, *, same: bool = False, dialect: Dialect = "chat"
+    ) -> Measurement:
         start = self._fresh_prompts() if target is ORCHESTRATED and not same else 0
-        arguments = [f"--port={target.port}", *self._common(scenario, start)]
+        arguments = [f"--port={target.port}", f"--dialect={dialect}", *self._common(scenario, start)]
+        arguments += [] if target.key is None else [f"--key={target.key}"]
         arguments += ["--stream"] if scenario.kind == "stream" else []
         arguments += ["--same"] if same else []
         process = self._processes[target.name]
@@ -88,8 +95,9 @@ class Bench:
         result = _generate("load.py", arguments, self._cores.load)
         cpu_after, asked = process.cpu_s(), mock_answered() - asked_before
         count = max(result["all_requests"], 1)
+        variant = "-same" if same else "" if dialect == "chat" else f"-{dialect}"
         return Measurement(
-            target=f"{target.name}-same" if same else target.name,
+            target=target.name + variant,
             scenario=scenario,
             round=number,
             result=result,
@@ -180,7 +188,7 @@ def read_arguments(arguments: Sequence[str]) -> Plan:
         targets=tuple(target for target in TARGETS if target.name in wanted),
         scenarios=QUICK_SCENARIOS if given.quick else SCENARIOS,
         rounds=given.rounds or (1 if given.quick else 3),
-        seconds=given.seconds or (1.0 if given.quick else 3.0),
+        seconds=given.seconds or (1.0 if given.quick else 2.5),
     )
 
 

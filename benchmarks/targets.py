@@ -19,7 +19,7 @@ from typing import Literal
 
 import psutil
 
-from benchmarks.prompts import bodies
+from benchmarks.prompts import PATHS, bodies, headers
 
 FOLDER = Path(__file__).resolve().parent
 OUT = FOLDER / "out"
@@ -36,12 +36,13 @@ class TargetError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Something that answers chat completions on a port of this machine."""
+    """Something that answers chat completions on a port of this machine, perhaps only with the right ``key``."""
 
     name: str
     title: str
     port: int
     command: tuple[str, ...]
+    key: str | None = None
 
 
 def _trident(config: str) -> tuple[str, ...]:
@@ -54,7 +55,10 @@ DIRECT = Target("direct", "mock agent directly", 9100, (sys.executable, str(FOLD
 FLOOR = Target("floor", "smallest aiohttp proxy", 9101, (sys.executable, str(FOLDER / "floor.py")))
 SINGLE = Target("single", "Trident, one agent", 9102, _trident("single.yaml"))
 ORCHESTRATED = Target("orchestrated", "Trident, guard and orchestrator", 9103, _trident("orchestrated.yaml"))
-TARGETS = (DIRECT, FLOOR, SINGLE, ORCHESTRATED)
+MODELS = Target(
+    "models", "Trident, model listener", 9106, _trident("models.yaml"), key="sk-benchmark-only-on-this-machine"
+)
+TARGETS = (DIRECT, FLOOR, SINGLE, MODELS, ORCHESTRATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,8 @@ class Process:
         connection = http.client.HTTPConnection("127.0.0.1", self.target.port, timeout=10)
         (body,) = bodies(0, 1, words=1, stream=False)
         try:
-            connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
+            fields = {"content-type": "application/json", **headers("chat", self.target.key)}
+            connection.request("POST", PATHS["chat"], body, fields)
             return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False

@@ -21,6 +21,18 @@ def test_goals_compare_with_the_floor_the_agent_and_the_models() -> None:
     assert measured["gateway and Triton, resident memory"].measured == 100
 
 
+def test_the_model_gateway_is_compared_with_the_floor() -> None:
+    faster = {"models": 1.1, "models-messages": 2.0}
+    measured = {goal.text: goal for goal in goals(measured_all(floor=1.0, **faster))}
+    relayed = measured["model listener / floor, requests/s, stream-c64"]
+    assert (relayed.measured, relayed.limit, relayed.verdict) == (pytest.approx(1 / 1.1), 0.8, "ok")
+    translated = measured["Anthropic client to OpenAI provider / floor, requests/s, stream-c16"]
+    assert (translated.measured, translated.limit, translated.verdict) == (pytest.approx(0.5), 0.4, "ok")
+    first = measured["model listener - floor, first token p50 of one stream at a time"]
+    assert (first.measured, first.limit, first.verdict) == (pytest.approx(0.05), 0.5, "ok")
+    assert len(measured) == 7
+
+
 def test_each_round_is_compared_with_itself() -> None:
     # A machine that is twice as slow in the second round: the difference of the medians would be right, that of mixed
     # rounds would not.

@@ -8,8 +8,20 @@ import pytest
 from aiohttp.test_utils import unused_port
 
 from benchmarks.run import QUICK_SCENARIOS, SCENARIOS, read_arguments
-from benchmarks.targets import DIRECT, FOLDER, ORCHESTRATED, SINGLE, TARGETS, Target, TargetError, pinned, running
+from benchmarks.targets import (
+    DIRECT,
+    FOLDER,
+    MODELS,
+    ORCHESTRATED,
+    SINGLE,
+    TARGETS,
+    Target,
+    TargetError,
+    pinned,
+    running,
+)
 from router.config import load_config
+from router.config.access import key_digest
 
 
 def _mock(port: int) -> Target:
@@ -45,12 +57,17 @@ def test_pinning_puts_taskset_in_front() -> None:
     assert pinned(("a", "b"), None) == ["a", "b"]
 
 
-@pytest.mark.parametrize("target", [SINGLE, ORCHESTRATED])
+@pytest.mark.parametrize("target", [SINGLE, MODELS, ORCHESTRATED])
 def test_configurations_load_without_a_word_and_fit_their_target(target: Target) -> None:
     loaded = load_config(Path(target.command[4]))
+    config = loaded.config
     assert loaded.warnings == ()
-    assert [listener.port for listener in loaded.config.listeners] == [target.port]
-    assert all(str(DIRECT.port) in str(agent.url) for agent in loaded.config.agents)
+    assert [listener.port for listener in config.listeners] == [target.port]
+    behind = [*(agent.url for agent in config.agents), *(entry.base_url for entry in config.model_providers)]
+    assert behind
+    assert all(str(DIRECT.port) in str(url) for url in behind)
+    keys = [] if config.auth is None else [key.digest for key in config.auth.keys]
+    assert keys == ([] if target.key is None else [key_digest(target.key)])
 
 
 def test_only_the_full_plan_is_complete() -> None:
