@@ -16,17 +16,30 @@ from router.config.schema import Config
 
 # The active keys of each mapping, each with everything below it. `[]` is any list index, `[agent]` an entry of that
 # `type`, `key=value` only that value.
+_LISTENER_KEYS = ("type", "name", "port", "address", "timeout", "unauthenticated")
 ACTIVE_KEYS = {
-    "": ("version", "model_aliases", "orchestrators", "triton", "limits"),
+    "": (
+        *("version", "model_aliases", "orchestrators", "triton", "limits", "auth", "ratelimits", "resilience"),
+        *("routing_preferences", "model_metrics_sources", "prompt_caching"),
+    ),
     "agents[]": ("id", "url", "timeout", "headers", "dialect"),
-    "listeners[agent]": ("type", "name", "port", "address", "timeout", "router", "answer", "parallel"),
+    "listeners[agent]": (*_LISTENER_KEYS, "router", "answer", "parallel"),
     "listeners[agent].agents[]": ("id", "description", "default"),
-    "listeners[model]": ("type", "name", "port", "address", "timeout"),
+    "listeners[model]": (*_LISTENER_KEYS, "max_retries", "moderations"),
     "model_providers[]": (
-        *("model", "name", "access_key", "default", "base_url", "http_host", "headers"),
-        "provider_interface=openai",
+        *("model", "name", "access_key", "default", "provider_interface", "base_url", "dialects", "passthrough_auth"),
+        *("http_host", "headers", "key_header", "region", "api_version", "timeout", "weight", "context_window", "price"),
+        *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
+    ),
+    "overrides": (
+        *("llm_routing_model", "agent_orchestration_model", "orchestrator_model_context_length"),
+        *("upstream_connect_timeout", "use_agent_orchestrator"),
     ),
     "prompt_guards.input_guards": ("jailbreak",),
+    "routing": (
+        *("session_ttl_seconds", "session_max_entries", "session_cache", "routing_budget", "route_on_user_only", "model"),
+    ),
+    "state_storage": ("type=memory", "type=sqlite", "type=redis", "connection_string"),
 }
 
 # Inactive keys that somebody may rely on for protection; loaded, but each with its own warning.
@@ -34,7 +47,6 @@ PROTECTIVE_KEYS = {
     "filters": "Requests and answers are not filtered.",
     "input_filters": "Requests are not filtered.",
     "output_filters": "Answers are not filtered.",
-    "ratelimits": "Nothing is limited.",
     "upstream_tls_ca_path": "Upstreams are checked against the system's certificates.",
 }
 

@@ -8,7 +8,7 @@ from router.context import RouteDescription
 from router.dialects.registry import CLIENT_DIALECTS, PROVIDER_DIALECTS
 from router.routing.router import AgentRouter
 from router.runtime.guards import JAILBREAK_MODEL, MODERATION_MODEL
-from router.runtime.orchestrators import Orchestrators, on_triton
+from router.runtime.orchestrators import Orchestrators, on_triton, preference_orchestrator_name
 from router.telemetry.metrics import Metrics
 from router.upstream.chat import ChatUpstream
 from router.upstream.http import Endpoint, HttpClient
@@ -21,7 +21,7 @@ def models_in_use(config: Config) -> tuple[str, ...]:
         agent_orchestrator_name(config, listener) for listener in config.listeners if len(listener.agents) > 1
     ]
     if config.routing_preferences and any(listener.type == "model" for listener in config.listeners):
-        asked.append(config.overrides.llm_routing_model)
+        asked.append(preference_orchestrator_name(config))
     orchestrators = [on_triton(config, name) for name in asked]
     names = [orchestrator.model for orchestrator in orchestrators if orchestrator is not None]
     if config.prompt_guards.input_guards.jailbreak is not None:

@@ -25,10 +25,10 @@ from router.routing.preferences import Preference, PreferenceRouter
 from router.routing.selection import ModelSelection
 from router.runtime.guards import MODERATION_MODEL
 from router.runtime.models import build_chats, build_model_router, build_services
-from router.runtime.orchestrators import Orchestrators
+from router.runtime.orchestrators import Orchestrators, preference_orchestrator_name
 from router.runtime.parts import Parts
 from router.state.base import Store
-from router.state.opening import open_redis, open_store
+from router.state.opening import open_session_store
 from router.triton.models import Classifier
 from router.upstream.breaker import BreakerPolicy
 from router.upstream.chat import ChatUpstream, Upstream
@@ -71,7 +71,7 @@ class ModelGateway:
         Raises ``OperatorError`` when the store cannot be used.
         """
         async with AsyncExitStack() as opened:
-            store = await _session_store(parts.config, state_dir, workers)
+            store = await open_session_store(parts.config.routing, directory=state_dir, workers=workers)
             opened.push_async_callback(store.close)
             gateway = cls(parts, store)
             if parts.config.model_metrics_sources:
@@ -139,7 +139,7 @@ class ModelGateway:
         return min(measured, default=None)
 
     def _preferences(self, listener: Listener) -> PreferenceRouter:
-        orchestrator, settings = self.orchestrators.named(self._parts.config.overrides.llm_routing_model)
+        orchestrator, settings = self.orchestrators.named(preference_orchestrator_name(self._parts.config))
         return PreferenceRouter(
             listener.name,
             _preferences(self._parts.config),
@@ -209,13 +209,6 @@ def _policy(config: Config) -> FallbackPolicy:
         ),
         hedge_after_at_least_s=settings.hedging.min_delay if settings.hedging.enabled else None,
     )
-
-
-async def _session_store(config: Config, state_dir: Path, workers: int) -> Store:
-    cache = config.routing.session_cache
-    if cache.type == "redis":
-        return await open_redis(cache.url.get_secret_value() if cache.url is not None else "")
-    return await open_store(config.state_storage, directory=state_dir, workers=workers, durable=False)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

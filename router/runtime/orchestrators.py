@@ -26,6 +26,11 @@ def on_triton(config: Config, name: str | None) -> Orchestrator | None:
     return entry or Orchestrator(name=DEFAULT_ORCHESTRATOR)
 
 
+def preference_orchestrator_name(config: Config) -> str | None:
+    """Who decides on routing preferences; ``None`` for the built-in one."""
+    return config.overrides.llm_routing_model or config.routing.model
+
+
 class Orchestrators:
     """Makes the orchestrators of one configuration, by the names that it uses for them."""
 

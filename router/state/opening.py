@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from router.config.routing import Routing
 from router.config.state import StateStorage
 from router.errors import OperatorError
 from router.state.base import Store
@@ -12,10 +13,25 @@ from router.state.memory import MemoryStore
 from router.state.sqlite import SqliteStore
 
 FILE_NAME = "state.sqlite3"
+SESSIONS_FILE_NAME = "sessions.sqlite3"
+
+
+async def open_session_store(routing: Routing, *, directory: Path, workers: int) -> Store:
+    """Where the models of sessions are kept, at most ``session_max_entries`` of them; Redis lets go of them in time.
+
+    With several workers that is a file of its own in ``directory``. Raises ``OperatorError`` when it cannot be used.
+    The caller closes it.
+    """
+    cache, most = routing.session_cache, routing.session_max_entries
+    if cache.type == "redis":
+        return FailFastStore(await open_redis(cache.url.get_secret_value() if cache.url is not None else ""))
+    if workers == 1:
+        return MemoryStore(max_entries=most)
+    return FailFastStore(await SqliteStore.open(directory / SESSIONS_FILE_NAME, max_entries=most))
 
 
 async def open_store(storage: StateStorage | None, *, directory: Path, workers: int, durable: bool) -> Store:
-    """Where counters and pins are kept.
+    """Where counters are kept.
 
     ``redis`` and ``sqlite`` are what the configuration says. Anything else is this process's memory when it is alone
     and nothing has to outlive it (``durable``), else a SQLite file in ``directory``, which is the instance's own.

@@ -18,11 +18,9 @@ LISTENERS = "listeners:\n  - {type: agent, name: l, port: 8001, agents: [{id: a,
         ("prompt_guards: {input_guards: {jailbreak: {threshold: 0.5}}}\n", ()),
         ("model_providers: [{model: openai/x, headers: {a: b}, http_host: h, base_url: 'http://h'}]\n", ()),
         ("model_providers: [{model: m/x, base_url: 'http://h', provider_interface: openai}]\n", ()),
-        (
-            "model_providers: [{model: m/x, base_url: 'http://h', provider_interface: claude}]\n",
-            ("model_providers[0].provider_interface",),
-        ),
-        ("model_providers: [{model: openai/x, passthrough_auth: true}]\n", ("model_providers[0].passthrough_auth",)),
+        ("routing: {session_ttl_seconds: 5, llm_provider: openai}\n", ("routing.llm_provider",)),
+        ("state_storage: {type: sqlite}\n", ()),
+        ("state_storage: {type: postgres, connection_string: 'postgresql://h/d'}\n", ("state_storage.type",)),
         (
             "tracing: {random_sampling: 1, span_attributes: {static: {a: b}}, exporters: []}\n",
             ("tracing.random_sampling", "tracing.span_attributes.static", "tracing.exporters"),
@@ -38,13 +36,10 @@ def test_what_does_nothing_yet_is_listed(load, text: str, inactive: tuple[str, .
 
 
 def test_the_list_is_in_the_order_of_the_file(load) -> None:
-    text = (
-        "mode: llm\nmodel_providers: [{model: openai/x, routing_preferences: [{name: p, description: d}]}]\n"
-        "tracing: {random_sampling: 1}\n"
-    )
+    text = "mode: llm\noverrides: {disable_signals: true}\ntracing: {random_sampling: 1}\n"
     assert load(HEAD + LISTENERS + text).inactive_keys == (
         "mode",
-        "model_providers[0].routing_preferences",
+        "overrides.disable_signals",
         "tracing.random_sampling",
     )
 
@@ -63,15 +58,6 @@ def test_listeners_are_active_by_type(load) -> None:
     ("text", "path", "line"),
     [
         (f"{HEAD}{LISTENERS}filters: [{{id: f, url: 'http://h:2'}}]\n", "filters", 5),
-        (
-            (
-                f"{HEAD}{LISTENERS}ratelimits:\n"
-                "  - {model: openai/x, selector: {key: k}, limit: {tokens: 1, unit: day}}\n"
-                "model_providers: [{model: openai/x}]\n"
-            ),
-            "ratelimits",
-            5,
-        ),
         (
             (
                 f"{HEAD}listeners:\n  - {{type: agent, name: l, port: 8001, agents: [{{id: a, input_filters: [f]}}]}}\n"

@@ -150,7 +150,7 @@ def test_inline_preferences_move_to_the_top(load) -> None:
         "model_providers[0].routing_preferences",
         "model_providers[1].routing_preferences",
     ]
-    assert loaded.inactive_keys == ("model_providers[0].routing_preferences",)
+    assert loaded.inactive_keys == ()
 
 
 def test_inline_preferences_join_those_at_the_top(load) -> None:

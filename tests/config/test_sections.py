@@ -62,6 +62,7 @@ FULL = """\
         aws_access_key_id: AKIDEXAMPLE
         aws_secret_access_key: $AWS_SECRET
         aws_session_token: $AWS_TOKEN
+        price: {input: 0.8, output: 3.2, cached_input: 0.2, cache_write: 1}
       - model: azure_openai/gpt-4o-prod
         base_url: https://travel.openai.azure.com
         api_version: 2024-10-21
@@ -94,6 +95,7 @@ FULL = """\
         name: models
         port: 12000
         max_retries: 3
+        moderations: true
       - type: prompt
         name: functions
         port: 10000
@@ -138,6 +140,13 @@ FULL = """\
       inject_cache_control: false
       min_prefix_tokens: 2048
       session_ttl_seconds: 300
+    resilience:
+      max_retries: 4
+      first_byte_timeout: 8s
+      retry_budget_pct: 10
+      backoff: {base: 50ms, max: 2s}
+      circuit_breaker: {consecutive_failures: 3, failure_ratio: 0.3, window: 1m, min_requests: 50, open_for: 10s}
+      hedging: {enabled: true, min_delay: 200ms}
     auth:
       header: x-team-key
       keys:

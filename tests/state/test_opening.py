@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from router.config.routing import Routing
 from router.config.state import StateStorage
-from router.state.opening import FILE_NAME, open_store
+from router.state.opening import FILE_NAME, open_session_store, open_store
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,21 @@ async def test_redis_is_used_where_it_is_configured(tmp_path: Path, redis_url: s
     assert not store.in_process
     assert await store.set_if_absent("pins", "opening", b"1", ttl_s=1) == b"1"
     await store.close()
+
+
+async def test_sessions_are_bounded_by_their_number(tmp_path: Path) -> None:
+    store = await open_session_store(Routing(session_max_entries=2), directory=tmp_path, workers=1)
+    for name in "abc":
+        await store.set("sessions", name, b"x", ttl_s=60)
+    assert [await store.get("sessions", name) is not None for name in "abc"].count(True) == 2
+    await store.close()
+
+
+async def test_sessions_of_several_workers_are_in_a_file_of_their_own(tmp_path: Path) -> None:
+    first = await open_session_store(Routing(), directory=tmp_path, workers=2)
+    second = await open_session_store(Routing(), directory=tmp_path, workers=2)
+    await first.set("sessions", "a", b"x", ttl_s=60)
+    assert await second.get("sessions", "a") == b"x"
+    await first.close()
+    await second.close()
+    assert (tmp_path / "sessions.sqlite3").exists()
