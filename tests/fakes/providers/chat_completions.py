@@ -148,16 +148,19 @@ class ChatCompletionsApi:
 
 
 class AzureOpenAiApi(ChatCompletionsApi):
-    """``POST /openai/deployments/{deployment}/chat/completions?api-version=...`` with the key in ``api-key``."""
+    """``POST /openai/deployments/{deployment}/chat/completions?api-version=...`` with the key in ``api-key``.
+
+    ``deployment`` is a pattern of the names that there are.
+    """
 
     def __init__(self, key: str, *, api_version: str, deployment: str) -> None:
         super().__init__(key, reasons=False)
         self._api_version = api_version
-        self._path = f"/openai/deployments/{deployment}/chat/completions"
+        self._path = re.compile(rf"/openai/deployments/{deployment}/chat/completions")
 
     def check_address(self, request: RecordedRequest) -> None:
         url = urlsplit(request.path)
-        if url.path != self._path:
+        if not self._path.fullmatch(url.path):
             raise Refused(404, "The API deployment for this resource does not exist.")
         if request.headers.get("api-key") != self.key or "authorization" in request.headers:
             raise Refused(401, "Access denied due to invalid subscription key or wrong API endpoint.")

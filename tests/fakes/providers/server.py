@@ -28,9 +28,10 @@ class Refused(Exception):
 
 
 class Api(Protocol):
-    """One provider's API."""
+    """One provider's API, which takes ``key``."""
 
     stream_type: str
+    key: str
 
     def check(self, request: RecordedRequest) -> None:
         """Raises ``Refused`` for what the real API would not take."""
