@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
-from router.dialects.canonical import DialectName, Usage
+from router.dialects.canonical import DialectName, JsonObject, Usage
 
 RouteReason = Literal["only_route", "orchestrator", "no_match", "degraded"]
 
@@ -82,6 +82,10 @@ class Attempt:
     duration_s: float | None = None
 
 
+# What may look at an answer and change it on its way: batches of canonical chunks in, batches out.
+AnswerTransform: TypeAlias = Callable[[AsyncGenerator[list[JsonObject], None]], AsyncGenerator[list[JsonObject], None]]
+
+
 @dataclass(slots=True)
 class RequestContext:
     """One request from acceptance to the last byte.
@@ -90,6 +94,7 @@ class RequestContext:
     names the parts that were gone while it was served; the listener shows them in ``x-trident-degraded``. ``attempts``
     has every try at an upstream, the newest last. ``usage`` is what the answer counted, once it is there.
     ``credential_header`` names the header with the key that ``identity`` came from, which is for the gateway alone.
+    ``answer_transform`` sees the answer before the client does.
     ``response_headers`` are sent with whatever the answer is, errors included. ``on_finished`` is called once each, in
     order, when the last byte is out or the request was given up.
     """
@@ -107,6 +112,7 @@ class RequestContext:
     degraded: list[str] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     usage: Usage | None = None
+    answer_transform: AnswerTransform | None = None
     on_finished: list[Callable[[RequestContext], None]] = field(default_factory=list)
 
     def remaining_s(self) -> float:

@@ -160,7 +160,7 @@ class UpstreamStatus(UpstreamError):
         self.status = status
         self.code = code
         self.type = type_
-        self.retryable = status in {408, 429} or status >= 500
+        self.retryable = status in {408, 424, 429} or status >= 500  # 424: Bedrock's word for a model that failed
 
 
 class ModelUnavailable(GatewayError):

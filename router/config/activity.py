@@ -28,8 +28,8 @@ ACTIVE_KEYS = {
     "listeners[model]": (*_LISTENER_KEYS, "max_retries", "moderations"),
     "model_providers[]": (
         *("model", "name", "access_key", "default", "provider_interface", "base_url", "dialects", "passthrough_auth"),
-        *("http_host", "headers", "key_header", "region", "api_version", "timeout", "weight", "context_window", "price"),
-        *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
+        *("http_host", "headers", "key_header", "timeout", "weight", "context_window", "price"),
+        *("region", "api_version", "aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
     ),
     "overrides": (
         *("llm_routing_model", "agent_orchestration_model", "orchestrator_model_context_length"),
@@ -37,7 +37,8 @@ ACTIVE_KEYS = {
     ),
     "prompt_guards.input_guards": ("jailbreak",),
     "routing": (
-        *("session_ttl_seconds", "session_max_entries", "session_cache", "routing_budget", "route_on_user_only", "model"),
+        *("session_ttl_seconds", "session_max_entries", "session_cache"),
+        *("routing_budget", "route_on_user_only", "model"),
     ),
     "state_storage": ("type=memory", "type=sqlite", "type=redis", "connection_string"),
 }

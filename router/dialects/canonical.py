@@ -32,7 +32,7 @@ import orjson
 from pydantic import ConfigDict, with_config
 from typing_extensions import NotRequired, TypedDict
 
-from router.errors import InvalidRequest
+from router.errors import InvalidRequest, UpstreamProtocolError
 
 JsonObject: TypeAlias = dict[str, Any]
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -170,6 +170,14 @@ def encode_json(payload: object) -> bytes:
         return orjson.dumps(payload)
     except (TypeError, orjson.JSONEncodeError) as exc:
         raise InvalidRequest(f"The request cannot be passed on: {exc}.") from exc
+
+
+def encode_answer(payload: object) -> bytes:
+    """An answer as JSON. Raises ``UpstreamProtocolError`` for what JSON cannot say, such as endless nesting."""
+    try:
+        return orjson.dumps(payload)
+    except (TypeError, orjson.JSONEncodeError) as exc:
+        raise UpstreamProtocolError("The answer cannot be passed on.") from exc
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from router.dialects.canonical import (
     JsonObject,
     Message,
     Usage,
+    encode_answer,
     encode_json,
     usage_of,
 )
@@ -146,8 +147,8 @@ def _without(holder: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, A
 
 
 def encode_completion(completion: JsonObject, request: ChatRequest) -> bytes:
-    """A whole completion, which is canonical already."""
-    return orjson.dumps(completion)
+    """A whole completion, which is canonical already. Raises ``UpstreamProtocolError`` for what JSON cannot say."""
+    return encode_answer(completion)
 
 
 def decode_completion(body: bytes, source: str) -> JsonObject:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from router.dialects import sse
-from router.dialects.canonical import JsonObject, Usage, usage_of
+from router.dialects.canonical import JsonObject, Usage, encode_answer, usage_of
 from router.errors import GatewayError, UpstreamError, UpstreamProtocolError, UpstreamStatus
 
 STREAM_END = sse.encode_event(sse.DONE)
@@ -37,13 +37,13 @@ class Encoder:
         """One chunk as one event; nothing for one that has nothing but what is held until the end."""
         choices = chunk.get("choices")
         if not choices:
-            return b"" if chunk.get("usage") and not self._with_usage else sse.encode_event(orjson.dumps(chunk))
+            return b"" if chunk.get("usage") and not self._with_usage else sse.encode_event(encode_answer(chunk))
         if self._held or any(_lists_of(choice.get("delta")) for choice in choices):
             choices = [kept for choice in choices if (kept := self._hold_lists(choice))]
             if not choices:
                 return b""
             chunk = {**chunk, "choices": choices}
-        return sse.encode_event(orjson.dumps(chunk))
+        return sse.encode_event(encode_answer(chunk))
 
     def _hold_lists(self, choice: JsonObject) -> JsonObject | None:
         """``choice`` without its lists, the last one with all of them; ``None`` where nothing is left."""
@@ -96,9 +96,13 @@ class Decoder:
             payload = decode_event(data, self._source)
             if isinstance(payload.get("error"), dict):
                 raise failure(payload["error"], self._source)
-            self._finished = self._finished or any(
-                choice.get("finish_reason") for choice in payload.get("choices") or () if isinstance(choice, dict)
-            )
+            choices = payload.get("choices")
+            if choices is not None and not isinstance(choices, list):
+                raise UpstreamProtocolError(f"'{self._source}' sent an event whose 'choices' is no list.")
+            for choice in choices or ():
+                if not isinstance(choice, dict):
+                    raise UpstreamProtocolError(f"'{self._source}' sent a choice that is no object.")
+                self._finished = self._finished or bool(choice.get("finish_reason"))
             chunks.append(payload)
         return chunks
 

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import TypeAlias
 
 from router.context import RequestContext
-from router.dialects.canonical import ChatRequest, CompletionAssembler, chunk, chunk_base, completion
+from router.dialects.canonical import ChatRequest, CompletionAssembler, JsonObject, chunk, chunk_base
 from router.dialects.registry import CLIENT_DIALECTS
 from router.errors import GatewayError
 from router.upstream.chat import ChatUpstream
@@ -68,30 +68,46 @@ class CombinedAnswer:
 
     async def whole(self, request: ChatRequest) -> bytes:
         """One encoded completion whose message is all parts; ``trident.parts`` says who said what."""
-        texts: dict[str, list[str]] = {}
-        async with aclosing(self._pieces(request)) as pieces:
-            async for name, piece in pieces:
-                texts.setdefault(name, []).append(piece)
-        parts = [{"agent": name, "content": "".join(said)} for name, said in texts.items()]
-        text = _PART_GAP.join(part["content"] for part in parts)
-        whole = completion({"content": text}, model=request.model or "", trident={"parts": parts})
+        assembler = CompletionAssembler()
+        parts: dict[str, list[str]] = {}
+        async with aclosing(self._checked(request)) as batches:
+            async for batch in batches:
+                for each in batch:
+                    text = assembler.add(each)
+                    if (mark := each.get("trident")) is not None:
+                        parts.setdefault(mark["agent"], []).append(text)
+        whole = assembler.completion()
+        whole["trident"] = {"parts": [{"agent": name, "content": "".join(said)} for name, said in parts.items()]}
         return CLIENT_DIALECTS[request.dialect].encode_completion(whole, request)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[bytes, None]:
         """The parts as one stream in the client's dialect."""
         encoder = CLIENT_DIALECTS[request.dialect].stream_encoder(request)
+        async with aclosing(self._checked(request)) as batches:
+            async for batch in batches:
+                if events := b"".join([encoder.feed(each) for each in batch]):
+                    yield events
+        yield encoder.finish()
+
+    def _checked(self, request: ChatRequest) -> AsyncGenerator[list[JsonObject], None]:
+        """The chunks of the answer, as whatever looks at answers on their way lets them through."""
+        transform = self._context.answer_transform
+        return self._chunks(request) if transform is None else transform(self._chunks(request))
+
+    async def _chunks(self, request: ChatRequest) -> AsyncGenerator[list[JsonObject], None]:
         base = chunk_base(request.model or "")
         speaker: str | None = None
         async with aclosing(self._pieces(request)) as pieces:
             async for name, piece in pieces:
                 marked = {**base, "trident": {"agent": name}}
+                batch = []
                 if speaker is None:
-                    yield encoder.feed(chunk({"role": "assistant", "content": ""}, base=marked))
+                    batch.append(chunk({"role": "assistant", "content": ""}, base=base))
                 elif speaker != name:
-                    yield encoder.feed(chunk({"content": _PART_GAP}, base=marked))
+                    batch.append(chunk({"content": _PART_GAP}, base=base))
                 speaker = name
-                yield encoder.feed(chunk({"content": piece}, base=marked))
-        yield encoder.feed(chunk({}, base=base, finish_reason="stop")) + encoder.finish()
+                yield [*batch, chunk({"content": piece}, base=marked)]
+        yield [chunk({}, base=base, finish_reason="stop")]
 
     async def _pieces(self, request: ChatRequest) -> AsyncGenerator[tuple[str, str], None]:
         """Text by agent, in the order of the answer."""

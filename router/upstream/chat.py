@@ -5,12 +5,14 @@ Where both speak the same one, bytes are relayed and only watched; else the answ
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Protocol
 
-from router.context import RequestContext
+from router.context import AnswerTransform, RequestContext
 from router.dialects.base import ClientDialect, ErrorDetails, ProviderDialect
 from router.dialects.canonical import (
     ChatRequest,
@@ -22,7 +24,7 @@ from router.dialects.canonical import (
 )
 from router.dialects.registry import CLIENT_DIALECTS
 from router.dialects.sse import EventSplitter
-from router.errors import UpstreamError, UpstreamProtocolError, UpstreamStatus
+from router.errors import InvalidRequest, UpstreamError, UpstreamProtocolError, UpstreamStatus
 from router.upstream.http import Exchange, HttpClient, UpstreamResponse
 from router.upstream.service import Call, ChatService
 
@@ -58,16 +60,19 @@ class ChatUpstream:
         """A whole answer: the upstream's own bytes where it speaks the client's dialect. Raises ``UpstreamError``."""
         client = CLIENT_DIALECTS[request.dialect]
         dialect = self._dialect_for(request)
+        transform = _transform(request, context)
         async with self._post(dialect, request, context) as response:
             await raise_for_status(self.name, dialect, response)
-            if response.content_type != dialect.STREAM_TYPE:
+            if transform is not None:
+                completion = await _assembled(transform(self._chunks(dialect, request, response, context)))
+            elif response.content_type == dialect.STREAM_TYPE:
+                completion = await _assembled(self._chunks(dialect, request, response, context))
+            else:
                 body = await response.read(self._max_response_bytes)
                 if dialect.NAME == client.NAME:
                     context.usage = client.check_completion(body, self.name) or context.usage
                     return body
-                completion = dialect.decode_completion(body, self.name)
-            else:
-                completion = await self._assemble(dialect, response)
+                completion = self._decoded(dialect, request, body)
         context.usage = usage_of(completion.get("usage")) or context.usage
         return client.encode_completion(completion, request)
 
@@ -77,9 +82,7 @@ class ChatUpstream:
         dialect = self._dialect_for(whole)
         async with self._post(dialect, whole, context) as response:
             await raise_for_status(self.name, dialect, response)
-            if response.content_type == dialect.STREAM_TYPE:
-                return completion_text(await self._assemble(dialect, response))
-            return completion_text(dialect.decode_completion(await response.read(self._max_response_bytes), self.name))
+            return completion_text(await _assembled(self._chunks(dialect, whole, response, context)))
 
     async def stream(self, request: ChatRequest, context: RequestContext) -> AsyncGenerator[bytes, None]:
         """The answer as a stream of whole events, unchanged where the upstream speaks the client's dialect.
@@ -88,15 +91,18 @@ class ChatUpstream:
         """
         client = CLIENT_DIALECTS[request.dialect]
         dialect = self._dialect_for(request)
+        transform = _transform(request, context)
         async with self._post(dialect, request, context) as response:
             await raise_for_status(self.name, dialect, response)
-            if dialect.NAME == client.NAME and response.content_type == dialect.STREAM_TYPE:
-                async with aclosing(self._relay(client, response, context)) as relayed:
+            native = dialect.NAME == client.NAME and response.content_type == dialect.STREAM_TYPE
+            if native and transform is None:
+                async with aclosing(self._relay(dialect, client, response, context)) as relayed:
                     async for events in relayed:
                         yield events
                 return
             encoder = client.stream_encoder(request)
-            async with aclosing(self._chunks(dialect, response, context)) as batches:
+            chunks = self._chunks(dialect, request, response, context)
+            async with aclosing(chunks if transform is None else transform(chunks)) as batches:
                 async for batch in batches:
                     if events := b"".join([encoder.feed(chunk) for chunk in batch]):
                         yield events
@@ -107,7 +113,7 @@ class ChatUpstream:
         dialect = self._dialect_for(request)
         async with self._post(dialect, request, context) as response:
             await raise_for_status(self.name, dialect, response)
-            async with aclosing(self._chunks(dialect, response, context)) as batches:
+            async with aclosing(self._chunks(dialect, request, response, context)) as batches:
                 async for batch in batches:
                     yield batch
 
@@ -129,7 +135,7 @@ class ChatUpstream:
         return self._client.post(call.endpoint, body, forwarded_headers(context, call))
 
     async def _relay(
-        self, client: ClientDialect, response: UpstreamResponse, context: RequestContext
+        self, dialect: ProviderDialect, client: ClientDialect, response: UpstreamResponse, context: RequestContext
     ) -> AsyncGenerator[bytes, None]:
         splitter = EventSplitter(self._max_response_bytes)
         observer = client.stream_observer(self.name)
@@ -137,10 +143,11 @@ class ChatUpstream:
         async with aclosing(response.iter_bytes()) as pieces:
             async for data in pieces:
                 if events := splitter.feed(data):
+                    if not begun:
+                        # As long as nothing has gone out, another upstream may do better than an error or nonsense.
+                        dialect.stream_decoder(self.name, self._max_response_bytes).feed(events)
+                        begun = True
                     observer.watch(events)
-                    if observer.error is not None and not begun:
-                        raise observer.error  # nothing has gone out: another upstream may do better
-                    begun = True
                     yield events
         if rest := splitter.finish():
             observer.watch(rest)
@@ -150,38 +157,58 @@ class ChatUpstream:
             raise UpstreamProtocolError(f"'{self.name}' ended its answer before it was finished.")
 
     async def _chunks(
-        self, dialect: ProviderDialect, response: UpstreamResponse, context: RequestContext
+        self, dialect: ProviderDialect, request: ChatRequest, response: UpstreamResponse, context: RequestContext
     ) -> AsyncGenerator[list[JsonObject], None]:
         if response.content_type != dialect.STREAM_TYPE:
-            completion = dialect.decode_completion(await response.read(self._max_response_bytes), self.name)
+            completion = self._decoded(dialect, request, await response.read(self._max_response_bytes))
             context.usage = usage_of(completion.get("usage")) or context.usage
             yield chunks_of(completion)
             return
         decoder = dialect.stream_decoder(self.name, self._max_response_bytes)
-        async with aclosing(response.iter_bytes()) as pieces:
-            async for data in pieces:
-                if batch := decoder.feed(data):
-                    _note_usage(batch, context)
-                    yield batch
-        if batch := decoder.finish():
-            _note_usage(batch, context)
-            yield batch
-
-    async def _assemble(self, dialect: ProviderDialect, response: UpstreamResponse) -> JsonObject:
-        decoder = dialect.stream_decoder(self.name, self._max_response_bytes)
-        assembler = CompletionAssembler()
         size = 0
         async with aclosing(response.iter_bytes()) as pieces:
             async for data in pieces:
-                size += len(data)
-                if size > self._max_response_bytes:
-                    limit = self._max_response_bytes
-                    raise UpstreamProtocolError(f"'{self.name}' sent an answer of more than {limit} bytes.")
-                for chunk in decoder.feed(data):
-                    assembler.add(chunk)
-        for chunk in decoder.finish():
-            assembler.add(chunk)
-        return assembler.completion()
+                if not request.stream:  # somebody holds all of it
+                    size += len(data)
+                    if size > self._max_response_bytes:
+                        limit = self._max_response_bytes
+                        raise UpstreamProtocolError(f"'{self.name}' sent an answer of more than {limit} bytes.")
+                if batch := decoder.feed(data):
+                    _note(batch, request, context)
+                    yield batch
+        if batch := decoder.finish():
+            _note(batch, request, context)
+            yield batch
+
+    def _decoded(self, dialect: ProviderDialect, request: ChatRequest, body: bytes) -> JsonObject:
+        completion = dialect.decode_completion(body, self.name)
+        if not completion.get("model"):
+            completion["model"] = request.model or ""
+        return completion
+
+
+def _transform(request: ChatRequest, context: RequestContext) -> AnswerTransform | None:
+    if context.answer_transform is not None and request.payload.get("n") not in (None, 1):
+        raise InvalidRequest("Only one answer can be checked on its way: 'n' has to be 1 here.", param="n")
+    return context.answer_transform
+
+
+async def _assembled(batches: AsyncGenerator[list[JsonObject], None]) -> JsonObject:
+    assembler = CompletionAssembler()
+    async with aclosing(batches):
+        async for batch in batches:
+            for chunk in batch:
+                assembler.add(chunk)
+    return assembler.completion()
+
+
+def _note(batch: list[JsonObject], request: ChatRequest, context: RequestContext) -> None:
+    """Take the tokens out of chunks, and name the model where the provider does not."""
+    for chunk in batch:
+        if chunk.get("usage"):
+            context.usage = usage_of(chunk["usage"]) or context.usage
+        if not chunk.get("model"):
+            chunk["model"] = request.model or ""
 
 
 def forwarded_headers(context: RequestContext, call: Call) -> dict[str, str]:
@@ -205,12 +232,6 @@ async def raise_for_status(name: str, dialect: ProviderDialect, response: Upstre
     raise _status_error(name, details, response)
 
 
-def _note_usage(batch: list[JsonObject], context: RequestContext) -> None:
-    for chunk in batch:
-        if chunk.get("usage"):
-            context.usage = usage_of(chunk["usage"]) or context.usage
-
-
 def _status_error(name: str, details: ErrorDetails | None, response: UpstreamResponse) -> UpstreamStatus:
     """The upstream's own error where it speaks the dialect, else one that says which upstream failed."""
     status = response.status
@@ -226,6 +247,15 @@ def _status_error(name: str, details: ErrorDetails | None, response: UpstreamRes
 
 
 def _retry_after(value: str | None) -> float | None:
-    if value is None or not value.isascii() or not value.isdigit():
+    """``Retry-After`` in seconds from now: a number, or a date (RFC 9110, section 10.2.3)."""
+    if value is None:
         return None
-    return min(float(value), _MAX_RETRY_AFTER_S)
+    if value.isascii() and value.isdigit():
+        return min(float(value), _MAX_RETRY_AFTER_S)
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        return None
+    return min(max(0.0, when.timestamp() - time.time()), _MAX_RETRY_AFTER_S)

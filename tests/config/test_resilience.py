@@ -17,7 +17,8 @@ def test_all_of_it_can_be_said(load) -> None:
     text = (
         "resilience:\n  max_retries: 4\n  first_byte_timeout: 8s\n  retry_budget_pct: 10\n"
         "  backoff: {base: 50ms, max: 2s}\n"
-        "  circuit_breaker: {consecutive_failures: 3, failure_ratio: 0.3, window: 1m, min_requests: 50, open_for: 10s}\n"
+        "  circuit_breaker: {consecutive_failures: 3, failure_ratio: 0.3, window: 1m, "
+        "min_requests: 50, open_for: 10s}\n"
         "  hedging: {enabled: true, min_delay: 200ms}\n"
     )
     resilience = load(HEAD + text).config.resilience

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
 
 import orjson
 import pytest
@@ -11,9 +13,10 @@ from yarl import URL
 
 from router.context import RequestContext
 from router.dialects import openai_chat
-from router.dialects.canonical import ChatRequest, completion_text
+from router.dialects.canonical import ChatRequest, JsonObject, completion_text
 from router.errors import (
     GatewayError,
+    InvalidRequest,
     UpstreamError,
     UpstreamProtocolError,
     UpstreamStatus,
@@ -220,3 +223,74 @@ async def test_a_stream_that_nobody_reads_on_lets_go_of_its_upstream() -> None:
 def test_upstream_errors_are_retryable_unless_the_request_is_at_fault() -> None:
     assert UpstreamError("x").retryable
     assert not UpstreamStatus("x", status=400, code="c", type_="t").retryable
+
+
+async def _shouting(batches: AsyncGenerator[list[JsonObject], None]) -> AsyncGenerator[list[JsonObject], None]:
+    async with aclosing(batches):
+        async for batch in batches:
+            for chunk in batch:
+                for choice in chunk.get("choices") or ():
+                    if choice["delta"].get("content"):
+                        choice["delta"]["content"] = choice["delta"]["content"].upper()
+            yield batch
+
+
+@pytest.mark.parametrize("behaviour", [agents.answer_json(), agents.stream(torn=True)])
+async def test_an_answer_can_be_changed_on_its_way(behaviour: agents.Behaviour) -> None:
+    async with FakeAgent(behaviour=behaviour) as agent, _upstream(agent) as upstream:
+        context = _context()
+        context.answer_transform = _shouting
+        assert await _stream_text(upstream, context) == DEFAULT_TEXT.upper()
+        whole = orjson.loads(await upstream.complete(_request(), context))
+        assert completion_text(whole) == DEFAULT_TEXT.upper()
+        assert await upstream.ask(_request(), context) == DEFAULT_TEXT  # not what the client gets
+
+
+async def test_several_answers_at_once_cannot_be_checked_on_their_way() -> None:
+    async with FakeAgent() as agent, _upstream(agent) as upstream:
+        context = _context()
+        context.answer_transform = _shouting
+        with pytest.raises(InvalidRequest, match="'n' has to be 1"):
+            await upstream.complete(_request().replace(n=2), context)
+        assert agent.requests == []
+
+
+@pytest.mark.parametrize("data", [b"data: nonsense\n\n", b'data: {"error": {"message": "gone", "code": 503}}\n\n'])
+async def test_a_stream_that_begins_with_nonsense_has_not_begun(data: bytes) -> None:
+    async def behave(exchange: Exchange) -> None:
+        await exchange.send(head(200, {"content-type": "text/event-stream", "connection": "close"}) + data)
+        exchange.finish()
+
+    async with FakeAgent(behaviour=behave) as agent, _upstream(agent) as upstream:
+        with pytest.raises(UpstreamError):
+            async with aclosing(upstream.stream(_request(stream=True), _context())) as events:
+                await anext(events)
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "most"),
+    [
+        ("3", 3, 3),
+        (format_datetime(datetime.now(timezone.utc) + timedelta(seconds=90), usegmt=True), 60, 90),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+        ("999999999", 3600, 3600),
+    ],
+)
+async def test_retry_after_is_a_number_or_a_date(value: str, least: float, most: float) -> None:
+    async with FakeAgent(behaviour=agents.fail(429, "Slow.", retry_after=value)) as agent, _upstream(agent) as upstream:
+        with pytest.raises(UpstreamStatus) as caught:
+            await upstream.complete(_request(), _context())
+    assert caught.value.retry_after_s is not None
+    assert least <= caught.value.retry_after_s <= most
+
+
+async def test_a_model_without_a_name_has_that_of_the_request() -> None:
+    request = _request().replace(model="nova")
+    answer = {"choices": [{"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]}
+    async with (
+        FakeAgent(behaviour=agents.garbage_body(orjson.dumps(answer))) as agent,
+        _upstream(agent) as upstream,
+        aclosing(upstream.chunks(request, _context())) as batches,
+    ):
+        chunks = [chunk async for batch in batches for chunk in batch]
+    assert {chunk["model"] for chunk in chunks} == {"nova"}
