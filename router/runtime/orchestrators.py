@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from router.config import Config, Orchestrator
 from router.config.listeners import DEFAULT_ORCHESTRATOR
-from router.routing.llm_orchestrator import LlmOrchestrator
+from router.context import RequestContext
+from router.dialects.canonical import ChatRequest
+from router.errors import ProviderUnavailable
+from router.routing.llm_orchestrator import Ask, LlmOrchestrator
 from router.routing.models import ModelRouter
 from router.routing.router import Orchestrator as RouteScorer
 from router.runtime.models import build_model_router
@@ -45,13 +49,23 @@ class Orchestrators:
     def named(self, name: str | None) -> tuple[RouteScorer, Orchestrator]:
         """What decides under ``name`` (see ``on_triton``), and its settings.
 
-        Raises ``ProviderUnavailable`` for a language model that cannot be asked.
+        A language model whose key is missing can be named too: it fails every time, as one that is down.
         """
         settings = on_triton(self._config, name)
         if settings is not None or name is None:
             settings = settings or Orchestrator(name=DEFAULT_ORCHESTRATOR)
             return ScoringOrchestrator(self._triton, settings.model), settings
-        choice = self._router.choices(name)[0]
         tokens = self._config.overrides.orchestrator_model_context_length
-        scorer = LlmOrchestrator(self._chats[choice.entry.id].ask, choice.model, context_tokens=tokens)
-        return scorer, Orchestrator(name=name)
+        ask, model = self._language_model(name)
+        return LlmOrchestrator(ask, model, context_tokens=tokens), Orchestrator(name=name)
+
+    def _language_model(self, name: str) -> tuple[Ask, str]:
+        try:
+            choice = self._router.choices(name)[0]
+        except ProviderUnavailable as exc:
+            return partial(_refuse, exc.message), name
+        return self._chats[choice.entry.id].ask, choice.model
+
+
+async def _refuse(reason: str, request: ChatRequest, context: RequestContext) -> str:
+    raise ProviderUnavailable(reason)
