@@ -129,14 +129,16 @@ class ModelGateway:
         )
 
     def _measured_latency(self, model: str) -> float | None:
-        choices = self._router.choices(model) if self._router.usable(model) else ()
+        if not self._router.usable(model):
+            return None
+        choice = self._router.choices(model)[0]
         measured = [
             seconds
-            for choice in choices[:1]
             for entry in choice.entries
             if (seconds := self._members[entry.id].latency.measured_latency(choice.model)) is not None
         ]
-        return min(measured, default=None)
+        # Who has not been measured lately is tried first: nobody would ever find out that it is the fastest.
+        return min(measured, default=0.0)
 
     def _preferences(self, listener: Listener) -> PreferenceRouter:
         orchestrator, settings = self.orchestrators.named(preference_orchestrator_name(self._parts.config))
