@@ -23,14 +23,15 @@ class RelayHandler:
 
     async def relay(self, context: RequestContext, body: bytes) -> Reply:
         """``POST``: the body as it came, with the model's name at its provider."""
-        request = _decode(body)
+        request = decode_json(body)
         choices = self._router.choices(request.model, context.headers.get(HINT_HEADER))
         candidates = self._serving.candidates(choices, context.identity)
         await self._access.admit(context, choices[0].full_name, estimated_tokens(len(body)))
         return Reply(200, JSON, await self._serving.upstream(candidates).complete(request, context))
 
 
-def _decode(body: bytes) -> ChatRequest:
+def decode_json(body: bytes) -> ChatRequest:
+    """A body of which only ``model`` is read. Raises ``InvalidRequest``."""
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError as exc:

@@ -9,12 +9,15 @@ from functools import partial
 from pathlib import Path
 
 from router.config import Config, Listener, ModelProvider
+from router.dialects.canonical import DialectName
 from router.dialects.registry import CLIENT_DIALECTS
+from router.handlers import token_count
 from router.handlers.admission import Admission
 from router.handlers.completions import CompletionsHandler
 from router.handlers.moderations import ModerationsHandler
 from router.handlers.relay import RelayHandler
 from router.handlers.serving import ModelServing
+from router.handlers.token_count import TokenCountHandler
 from router.listeners.middleware import Resource
 from router.routing.affinity import AffinitySettings, SessionAffinity
 from router.routing.budget import RoutingBudget
@@ -97,18 +100,20 @@ class ModelGateway:
             offered[dialect.PATH] = Resource({"POST": completions.complete}, name)
             offered[f"/routing{dialect.PATH}"] = Resource({"POST": completions.decide}, name)
         offered[_EMBEDDINGS] = Resource({"POST": self._relay("/embeddings", listener).relay})
+        counting = TokenCountHandler(self._relay("/messages/count_tokens", listener, dialect="anthropic_messages"))
+        offered[token_count.PATH] = Resource({"POST": counting.count}, "anthropic_messages")
         offered[_MODERATIONS] = Resource({"POST": moderations.moderate})
         return offered
 
     def _serving(self, members: Mapping[str, Member], listener: Listener) -> ModelServing:
         return ModelServing(members, self._fallback, self._parts.access, max_retries=listener.max_retries)
 
-    def _relay(self, path: str, listener: Listener) -> RelayHandler:
+    def _relay(self, path: str, listener: Listener, *, dialect: DialectName = "openai_chat") -> RelayHandler:
         members = {}
         for name, service in self._services.items():
             api = JsonApi(
                 name,
-                partial(service.json_call, path),
+                partial(service.json_call, path, dialect=dialect),
                 self._parts.client,
                 max_response_bytes=self._parts.config.limits.max_response_bytes,
             )

@@ -97,19 +97,25 @@ class ProviderService:
         path = self._path(dialect.NAME, self._model(request.model), stream=request.stream)
         call = self._call(dialect.NAME, path, body, context)
         if dialect.NAME == "anthropic_messages":
-            return Call(call.endpoint, {**self._anthropic_headers(request, context), **call.headers})
+            return Call(call.endpoint, {**self._anthropic_headers(context), **call.headers})
         return call
 
-    def json_call(self, path: str, model: str, body: bytes, context: RequestContext) -> Call | None:
-        """Where the body of another API of OpenAI's goes, such as ``/embeddings``; ``None`` where there is none.
+    def json_call(
+        self, path: str, model: str, body: bytes, context: RequestContext, *, dialect: DialectName = "openai_chat"
+    ) -> Call | None:
+        """Where the body of another API goes that providers of ``dialect`` have, such as ``/embeddings``.
 
-        Raises what ``call`` does.
+        ``None`` for a provider of another dialect. Raises what ``call`` does.
         """
-        if not any(dialect.NAME in ("openai_chat", "openai_responses") for dialect in self._dialects):
+        names = {each.NAME for each in self._dialects}
+        if dialect not in names and not (dialect == "openai_chat" and "openai_responses" in names):
             return None
         if self._provider.interface == AZURE:
             path = self._azure_path(path, self._model(model))
-        return self._call("openai_chat", path, body, context)
+        call = self._call(dialect, path, body, context)
+        if dialect == "anthropic_messages":
+            return Call(call.endpoint, {**self._anthropic_headers(context), **call.headers})
+        return call
 
     def _call(self, dialect: DialectName, path: str, body: bytes, context: RequestContext) -> Call:
         target = self._target(dialect, path)
@@ -159,10 +165,10 @@ class ProviderService:
         signed = {"host": host, "content-type": headers.get("content-type", "application/json")}
         return _Target(Endpoint(self._provider.name, url, self._provider.timeout, headers), url.raw_path, signed)
 
-    def _anthropic_headers(self, request: ChatRequest, context: RequestContext) -> dict[str, str]:
+    def _anthropic_headers(self, context: RequestContext) -> dict[str, str]:
         """The version of the API and its betas; a client of the same dialect says which ones it means."""
         version, betas = None, self._betas
-        if request.dialect == "anthropic_messages":
+        if context.dialect == "anthropic_messages":
             version = context.headers.get("anthropic-version")
             betas = ",".join(filter(None, (betas, context.headers.get("anthropic-beta"))))
         headers = {"anthropic-version": version or ANTHROPIC_VERSION}
