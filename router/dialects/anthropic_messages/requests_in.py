@@ -242,7 +242,11 @@ def _tool_choice(draft: _Draft, name: str, value: object) -> None:
 
 
 def _without_foreign_thinking(native: JsonObject) -> JsonObject:
-    """The body without the reasoning of other providers, which Anthropic did not sign and would refuse."""
+    """The body without the reasoning of other providers, which Anthropic did not sign and would refuse.
+
+    A turn of tool use that then no longer begins with reasoning goes on without thinking: with a budget for it, the API
+    refuses such a turn too.
+    """
     messages = []
     for message in native["messages"]:
         content = message["content"]
@@ -253,7 +257,23 @@ def _without_foreign_thinking(native: JsonObject) -> JsonObject:
             messages.append({**message, "content": kept})
         else:
             messages.append(message)
-    return {**native, "messages": messages}
+    body = {**native, "messages": messages}
+    thinking = native.get("thinking")
+    if isinstance(thinking, dict) and thinking.get("type") == "enabled" and _goes_on_unsigned(messages):
+        del body["thinking"]
+    return body
+
+
+def _goes_on_unsigned(messages: list[JsonObject]) -> bool:
+    """Whether the newest messages are results of tools that were called without reasoning before them."""
+    for message in reversed(messages):
+        content = message["content"]
+        kinds = [block.get("type") for block in content] if isinstance(content, list) else []
+        if message.get("role") == "assistant":
+            return "tool_use" in kinds and kinds[0] not in {"thinking", "redacted_thinking"}
+        if "tool_result" not in kinds:
+            return False
+    return False
 
 
 _TOOL_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
