@@ -52,7 +52,7 @@ def received_by_chat(request: RecordedRequest) -> Received:
             got.texts += [(role, text) for text in texts]
         for call in message.get("tool_calls", ()):
             function = call["function"]
-            got.calls[call["id"]] = (function["name"], json.loads(function["arguments"]))
+            got.calls[call["id"]] = (function["name"], json.loads(function["arguments"] or "{}"))
     functions = [tool["function"] for tool in payload.get("tools", ())]
     got.tools = {each["name"]: (each.get("description", ""), each["parameters"]) for each in functions}
     choice = payload.get("tool_choice")
@@ -87,7 +87,7 @@ def received_by_responses(request: RecordedRequest) -> Received:
 def _read_item(item: Mapping[str, Any], got: Received) -> None:
     kind = item.get("type", "message")
     if kind == "function_call":
-        got.calls[item["call_id"]] = (item["name"], json.loads(item["arguments"]))
+        got.calls[item["call_id"]] = (item["name"], json.loads(item["arguments"] or "{}"))
     elif kind == "function_call_output":
         output = item["output"]
         got.results[item["call_id"]] = output if isinstance(output, str) else "".join(part["text"] for part in output)
@@ -140,7 +140,7 @@ def _read_use(block: Mapping[str, Any], role: str, got: Received) -> None:
 
 
 def _read_result(block: Mapping[str, Any], role: str, got: Received) -> None:
-    content = block["content"]
+    content = block.get("content", "")
     got.results[block["tool_use_id"]] = content if isinstance(content, str) else "".join(b["text"] for b in content)
 
 
