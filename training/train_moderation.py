@@ -27,7 +27,7 @@ from windows import Cutter
 
 HERE = Path(__file__).resolve().parent
 TRAINING_WINDOWS = 3
-JUDGED_PER_SOURCE = 1000
+JUDGED_PER_SOURCE = 100
 
 # How often a step draws from what is harmless, and how often from each label.
 HARMLESS = 0.5
@@ -35,7 +35,7 @@ LABEL_SHARES = {"hate": 0.2, "harassment": 0.3, "sexual": 0.1, "sexual/minors": 
                 "self-harm": 0.11, "illicit": 0.12}  # fmt: skip
 # Within those, how often a text comes up, by source.
 WEIGHTS = {"own": 8.0, "guard": 1.5, "authored": 1.0, "requests": 0.5, "clinc": 0.5, "gpteacher": 0.5,
-           "davidson": 1.0, "diasafety": 3.0, "sap": 1.0, "surge": 6.0, "hatecheck": 1.5}  # fmt: skip
+           "davidson": 1.0, "diasafety": 1.5, "sap": 1.0, "surge": 6.0, "hatecheck": 1.5}  # fmt: skip
 
 
 class Sampler:
@@ -156,6 +156,7 @@ def main() -> None:
         return summary(held, probabilities(net, [one.text for one in held], cutter))
 
     fit(net, folder, options, step_loss, judge)
+    tokenizer.save(str(folder / "tokenizer.json"))
     export_int8(net, folder / "model.onnx", outputs={"logits": {0: "batch"}})
 
 

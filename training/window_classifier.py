@@ -106,10 +106,6 @@ def fit(
             seconds = (time.monotonic() - started) / (done - first)
             print(f"step {done}/{options.steps} loss {sum(losses[-25:]) / len(losses[-25:]):.3f}, {seconds:.2f} s a "
                   f"step, about {seconds * (options.steps - done) / 60:.0f} min left", flush=True)  # fmt: skip
-        if done % options.judge_every == 0 or done == options.steps:
-            net.eval()
-            print(f"step {done} held out {judge()}", flush=True)
-            net.train()
         if done % options.save_every == 0 or done == options.steps:
             state = {
                 "net": net.state_dict(),
@@ -119,4 +115,8 @@ def fit(
             }
             torch.save(state, folder / "last.tmp")
             (folder / "last.tmp").replace(last)
+        if done % options.judge_every == 0 or done == options.steps:
+            net.eval()
+            print(f"step {done} held out {judge()}", flush=True)
+            net.train()
     net.eval()
