@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.fakes.providers.answers import Answer, Refusal, Text, Thinking, ToolCall, says
-from tests.integration.conversation import Ask, Results, Tool, User
+from tests.integration.conversation import Ask, Results, Tool, Turn, User
 from tests.integration.dialect_gateway import CLIENTS, SIDES, Gateway, dialect_gateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -51,7 +51,7 @@ async def test_a_turn_of_tool_use_goes_on_at_another_provider(
     gateway.providers[first].play(ANSWER)
     heard = await asking.ask(SIDES[first].model, ask)
     gateway.providers[second].play(says("21 °C."))
-    turns = [QUESTION, heard, Results({"call_1": "21 °C"})]
+    turns: list[Turn] = [QUESTION, heard, Results({"call_1": "21 °C"})]
     last = await asking.ask(SIDES[second].model, replace(ask, turns=turns))
     assert gateway.providers[second].refused == []
     assert last.text == "21 °C."
