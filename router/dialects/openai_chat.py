@@ -106,6 +106,19 @@ def encode_request(request: ChatRequest) -> bytes:
     return encode_json(body)
 
 
+def without_foreign_reasoning(request: ChatRequest) -> ChatRequest:
+    """``request`` without the signed reasoning of other dialects, where a client of this one sent some back.
+
+    The gateway gives it to clients of this dialect as ``thinking_blocks``; a model provider has no such field. The
+    ``reasoning_content`` beside it came from the same place.
+    """
+    if not any("thinking_blocks" in message for message in request.messages):
+        return request
+    foreign = frozenset({"thinking_blocks", "reasoning_content"})
+    messages = [_without(message, foreign) if "thinking_blocks" in message else message for message in request.messages]
+    return request.replace(messages=messages)
+
+
 def _plain_messages(messages: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Messages as this dialect has them: nothing of our own in them, and what is no text in no tool's result.
 

@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from aiohttp import web
-
-from router.aio import timeout
 from router.context import RequestContext
 from router.errors import (
+    InvalidRequest,
     MethodNotAllowed,
     NotFound,
     OperatorError,
@@ -24,7 +22,11 @@ from router.errors import (
 from router.handlers.reply import ByteStream, Reply
 from router.listeners import middleware
 from router.listeners.auth import Authenticate
+from router.listeners.body import decoded
+from router.listeners.connection import ConnectionOptions
+from router.listeners.exchange import BodyTooLarge, Exchange
 from router.listeners.middleware import CLIENT_CLOSED_REQUEST, Resource
+from router.listeners.request_parser import MalformedRequest
 from router.listeners.server import Server
 from router.listeners.stream_response import write_stream, write_whole
 from router.telemetry.access_log import AccessLog
@@ -71,100 +73,94 @@ class HttpListener:
         self._access_log = access_log
         self._paths = paths
         self._metrics = metrics
-        self._runner: web.ServerRunner | None = None
+        self._server: Server | None = None
 
     @property
     def port(self) -> int:
         """The port in use, also where the options said 0."""
-        if self._runner is None or not self._runner.addresses:
-            return self.options.port
-        port: int = self._runner.addresses[0][1]
-        return port
+        return (self._server and self._server.port) or self.options.port
 
     async def start(self, *, reuse_port: bool = False) -> None:
         """Bind and accept. Raises ``OperatorError`` when the address cannot be had."""
-        server = Server(self._serve, max_body_bytes=self.options.max_body_bytes, keepalive_s=self.options.keepalive_s)
-        runner = web.ServerRunner(server, shutdown_timeout=self.options.drain_timeout_s)
-        await runner.setup()
-        site = web.TCPSite(runner, self.options.address, self.options.port, reuse_port=reuse_port, backlog=1024)
+        options = self.options
+        server = Server(
+            self._serve, ConnectionOptions(options.max_body_bytes, options.keepalive_s, options.body_timeout_s)
+        )
         try:
-            await site.start()
+            await server.listen(options.address, options.port, reuse_port=reuse_port)
         except OSError as exc:
-            await runner.cleanup()
             raise OperatorError(
-                f"Listener '{self.options.name}' cannot bind {self.options.address}:{self.options.port}: "
-                f"{exc.strerror}.",
+                f"Listener '{options.name}' cannot bind {options.address}:{options.port}: {exc.strerror}.",
                 fix="Stop what uses the port, or change 'port' or 'address' of this listener.",
             ) from exc
-        self._runner = runner
+        self._server = server
 
     async def drain(self) -> None:
         """Stop accepting, let requests in flight finish for ``drain_timeout_s``, then cut off the rest."""
-        if self._runner is not None:
-            runner, self._runner = self._runner, None
-            await runner.cleanup()
+        if self._server is not None:
+            server, self._server = self._server, None
+            await server.drain(self.options.drain_timeout_s)
 
-    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _serve(self, exchange: Exchange) -> None:
         started = time.perf_counter()
-        resource = self._paths.get(request.path)
+        resource = self._paths.get(exchange.path)
         context = RequestContext(
-            request_id=middleware.request_id(request.headers),
+            request_id=middleware.request_id(exchange.headers),
             listener=self.options.name,
-            path=request.path,
-            headers=request.headers,
+            path=exchange.path,
+            headers=exchange.headers,
             deadline=time.monotonic() + self.options.timeout_s,
             dialect=resource.dialect if resource is not None else "openai_chat",
         )
         status = CLIENT_CLOSED_REQUEST
         try:
-            reply = await self._reply(request, resource, context)
+            reply = await self._reply(exchange, resource, context)
             headers = _headers(reply, context)
             if isinstance(reply.body, ByteStream):
                 headers["Cache-Control"] = "no-cache"
-                response = await write_stream(request, reply, reply.body, headers, context)
+                await write_stream(exchange, reply, reply.body, headers, context)
             else:
-                response = await write_whole(request, reply, reply.body, headers, context)
+                await write_whole(exchange, reply, reply.body, headers, context)
             status = reply.status
         finally:
             for finished in context.on_finished:
                 finished(context)
             self._metrics.request_finished(context.listener, status)
             self._access_log.write(middleware.access_entry(context, status, started))
-        return response
 
-    async def _reply(self, request: web.BaseRequest, resource: Resource | None, context: RequestContext) -> Reply:
+    async def _reply(self, exchange: Exchange, resource: Resource | None, context: RequestContext) -> Reply:
         if resource is None:
             known = ", ".join(sorted(self._paths))
             return middleware.error_reply(NotFound(f"No such path; this listener serves {known}."), context)
-        handler = resource.methods.get(request.method)
+        handler = resource.methods.get(exchange.method)
         if handler is None:
-            error = MethodNotAllowed(f"{request.method} is not allowed here; use {', '.join(resource.methods)}.")
+            error = MethodNotAllowed(f"{exchange.method} is not allowed here; use {', '.join(resource.methods)}.")
             return middleware.error_reply(error, context)
         try:
             if self._authenticate is not None:
                 self._authenticate(context)
-            body = await self._body(request)
-        except (Unauthorized, PermissionDenied) as exc:
+            body = await exchange.read(self.options.body_timeout_s)
+            if "content-encoding" in exchange.headers:
+                body = await decoded(body, exchange.headers["content-encoding"], max_bytes=self.options.max_body_bytes)
+        except (Unauthorized, PermissionDenied, InvalidRequest) as exc:
             return middleware.error_reply(exc, context)
-        except web.HTTPRequestEntityTooLarge:
+        except BodyTooLarge:
             limit = self.options.max_body_bytes
-            error_large = PayloadTooLarge(f"The body is larger than {limit} bytes (limits.max_body_bytes).")
-            return middleware.error_reply(error_large, context)
+            too_large = PayloadTooLarge(f"The body is larger than {limit} bytes (limits.max_body_bytes).")
+            return middleware.error_reply(too_large, context)
+        except MalformedRequest:
+            return middleware.error_reply(InvalidRequest("The body is not valid HTTP/1.1."), context)
         except (asyncio.TimeoutError, TimeoutError):
             return middleware.error_reply(RequestTimeout("The body did not arrive in time."), context)
         return await middleware.answer(handler, context, body)
-
-    async def _body(self, request: web.BaseRequest) -> bytes:
-        if request.content.is_eof():  # all of it came with the head, as small bodies do
-            return await request.read()
-        async with timeout(self.options.body_timeout_s):
-            return await request.read()
 
 
 def _headers(reply: Reply, context: RequestContext) -> dict[str, str]:
     headers = {"Content-Type": reply.content_type, "Server": "trident", "x-request-id": context.request_id}
     headers.update((name, quote(value, safe=_SAFE_IN_HEADER)) for name, value in reply.headers.items())
     headers.update(context.response_headers)
+    if context.dialect == "anthropic_messages":
+        headers["request-id"] = context.request_id  # the name that Anthropic's clients read
     if context.attempts:
         headers["x-trident-upstream"] = context.attempts[-1].upstream
         headers["x-trident-attempts"] = str(len(context.attempts))

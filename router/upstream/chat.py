@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 from router.context import AnswerTransform, RequestContext
+from router.dialects import openai_chat
 from router.dialects.base import ClientDialect, ErrorDetails, ProviderDialect
 from router.dialects.canonical import (
     ChatRequest,
@@ -125,6 +126,8 @@ class ChatUpstream:
         return spoken[0]
 
     def _post(self, dialect: ProviderDialect, request: ChatRequest, context: RequestContext) -> Exchange:
+        if dialect is openai_chat and not self._service.keeps_reasoning:
+            request = openai_chat.without_foreign_reasoning(request)
         body = dialect.encode_request(request)
         if request.untranslated:
             if request.dialect != dialect.NAME:

@@ -22,7 +22,8 @@ class Member:
     """One provider entry: who is asked, and how that has been going.
 
     ``weight`` is its share of the requests, above 0. ``context_window`` is in tokens, where it is known.
-    ``own_credentials``: requests go out with a key of the gateway's, not with the client's.
+    ``own_credentials``: requests go out with a key of the gateway's, not with the client's. ``provider`` is the first
+    half of ``provider/model``.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Member:
     weight: float = 1.0
     context_window: int | None = None
     own_credentials: bool = True
+    provider: str | None = None
     outstanding: int = field(default=0, init=False)
     credit: float = field(default=0.0, init=False, repr=False)
     _aside: dict[str, float] = field(default_factory=dict, init=False, repr=False)

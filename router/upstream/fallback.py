@@ -89,12 +89,14 @@ class Fallback:
         weight: float = 1.0,
         context_window: int | None = None,
         own_credentials: bool = True,
+        provider: str | None = None,
     ) -> Member:
         """A member with a breaker of its own; one for each provider entry, for as long as the configuration lives."""
         breaker = CircuitBreaker(
             self.policy.breaker, random=self.random, on_change=partial(self._breaker_changed, name)
         )
-        return Member(name, upstream, breaker, Latency(self.clock), weight, context_window, own_credentials)
+        latency = Latency(self.clock)
+        return Member(name, upstream, breaker, latency, weight, context_window, own_credentials, provider)
 
     def to(self, candidates: Sequence[Candidate], *, max_retries: int | None = None) -> Upstream:
         """An upstream for one request that tries ``candidates`` in order. ``max_retries`` wins over the policy's."""

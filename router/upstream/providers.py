@@ -85,6 +85,11 @@ class ProviderService:
         """What the provider speaks, best first."""
         return self._dialects
 
+    @property
+    def keeps_reasoning(self) -> bool:
+        """No: a provider's own API has no field for the reasoning of others."""
+        return False
+
     def call(self, dialect: ProviderDialect, request: ChatRequest, body: bytes, context: RequestContext) -> Call:
         """Where ``body`` goes.
 

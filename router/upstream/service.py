@@ -36,6 +36,10 @@ class ChatService(Protocol):
     def dialects(self) -> tuple[ProviderDialect, ...]:
         """What it speaks; the first one is used for clients of any other dialect."""
 
+    @property
+    def keeps_reasoning(self) -> bool:
+        """Whether it gets the ``thinking_blocks`` that clients of chat completions send back: agents do."""
+
     def call(self, dialect: ProviderDialect, request: ChatRequest, body: bytes, context: RequestContext) -> Call:
         """Where ``body``, which is ``request`` in ``dialect``, is sent, and what stands in its head."""
 
@@ -50,6 +54,10 @@ class FixedService:
     @property
     def name(self) -> str:
         return self.endpoint.name
+
+    @property
+    def keeps_reasoning(self) -> bool:
+        return True
 
     def call(self, dialect: ProviderDialect, request: ChatRequest, body: bytes, context: RequestContext) -> Call:
         """Always the one endpoint."""

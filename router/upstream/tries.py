@@ -31,7 +31,7 @@ class Try:
         self._member = choice.member
         self._member.outstanding += 1
         self._ticket = self._member.breaker.enter(now)
-        self._attempt = Attempt(self._member.name, choice.candidate.model, now)
+        self._attempt = Attempt(self._member.name, choice.candidate.model, now, provider=self._member.provider)
         self.context = context
         context.attempts.append(self._attempt)
 

@@ -26,12 +26,6 @@ MOVES = list(permutations(SIDES, 2))
 # The history that the client sends is in the provider's own dialect and of its own making, so it is relayed as it is:
 # reasoning of a compatible server to Azure, and a turn without reasoning to Anthropic, with thinking asked for.
 RELAYED = {("chat", "chat", "azure"), ("messages", "azure", "messages")}
-UNTOLD = pytest.mark.xfail(reason="thinking_blocks that the gateway gave to a client of chat completions are relayed")
-
-
-def _turn(client: str, first: str, second: str) -> Any:
-    marked = client == "chat" and second in {"chat", "azure"} and SIDES[first].signs_reasoning
-    return pytest.param(client, first, second, marks=[UNTOLD] if marked else [])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -42,7 +36,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
 
 @pytest.mark.parametrize(
     ("client", "first", "second"),
-    [_turn(client, *move) for client in CLIENTS for move in MOVES if (client, *move) not in RELAYED],
+    [(client, *move) for client in CLIENTS for move in MOVES if (client, *move) not in RELAYED],
 )
 async def test_a_turn_of_tool_use_goes_on_at_another_provider(
     gateway: Gateway, client: str, first: str, second: str

@@ -74,7 +74,7 @@ async def test_a_status_is_the_sdks_error_class(
     "client",
     [
         "chat",
-        pytest.param("messages", marks=pytest.mark.xfail(reason="listeners do not send Anthropic's `request-id`")),
+        "messages",
         "responses",
     ],
 )
