@@ -7,14 +7,16 @@ about the processor than about the model.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from decisions import read_threshold
-from embed import ServedGuard, ServedOrchestrator
+from decisions import read_threshold, read_thresholds
+from embed import ServedGuard, ServedModeration, ServedOrchestrator
+from moderation_texts import LABELS
 from roster_examples import question
-from serving import JAILBREAK, ORCHESTRATOR, matching, roster_features
+from serving import JAILBREAK, MODERATION, ORCHESTRATOR, matching, roster_features
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "model_repository" / "golden"
 MARGIN = 0.06
@@ -30,10 +32,11 @@ def decide(model: ServedOrchestrator, turns: list[str], roster: list[list[str]])
     return np.asarray(model.matching.probabilities(logits))
 
 
-def keep(data: dict[str, Any], threshold: float, name: str) -> None:
-    near = [one for one in data["cases"] if min(abs(score - threshold) for score in one["scores"]) < MARGIN]
+def keep(data: dict[str, Any], thresholds: float | Sequence[float], name: str) -> None:
+    """Write the cases whose scores are all far enough from the threshold, or from that of their label."""
+    near = [one for one in data["cases"] if np.abs(np.subtract(one["scores"], thresholds)).min() < MARGIN]
     data["cases"] = [one for one in data["cases"] if one not in near]
-    data["threshold"] = threshold
+    data["threshold" if isinstance(thresholds, float) else "thresholds"] = thresholds
     text = json.dumps(data, indent=1, ensure_ascii=False)
     (GOLDEN / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     print(f"{name}: {len(data['cases'])} kept; too near the threshold: {near}")
@@ -54,6 +57,13 @@ def main() -> None:
         one["scores"] = [round(guard(one["text"]), 3)]
         one["refused"] = one["scores"][0] >= threshold
     keep(data, threshold, "jailbreak")
+    data = json.loads((GOLDEN / "moderation.json").read_text(encoding="utf-8"))
+    moderation, thresholds = ServedModeration(MODERATION), read_thresholds(MODERATION)
+    for one in data["cases"]:
+        scores = moderation(one["text"])
+        one["scores"] = [round(float(score), 3) for score in scores]
+        one["flagged"] = [LABELS[place] for place in np.flatnonzero(scores >= thresholds)]
+    keep(data, thresholds, "moderation")
 
 
 if __name__ == "__main__":

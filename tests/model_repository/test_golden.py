@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from triton_backend import REPOSITORY, load_model, model_config, request
 
+from router.triton.metadata import from_model_config
+
 GOLDEN = Path(__file__).parent / "golden"
 ORCHESTRATOR = json.loads((GOLDEN / "orchestrator.json").read_text(encoding="utf-8"))
 JAILBREAK = json.loads((GOLDEN / "jailbreak.json").read_text(encoding="utf-8"))
+MODERATION = json.loads((GOLDEN / "moderation.json").read_text(encoding="utf-8"))
 # Processors round int8 products differently; golden.py leaves out cases nearer to the threshold than this.
 ROUNDING = 0.05
 
@@ -25,6 +28,11 @@ def orchestrator() -> Any:
 @pytest.fixture(scope="module")
 def jailbreak() -> Any:
     return load_model(REPOSITORY / "guardrails" / "jailbreak")
+
+
+@pytest.fixture(scope="module")
+def moderation() -> Any:
+    return load_model(REPOSITORY / "guardrails" / "moderation")
 
 
 @pytest.mark.parametrize("case", ORCHESTRATOR["cases"], ids=lambda case: case["turns"][-1])
@@ -49,6 +57,18 @@ def test_the_jailbreak_classifier_decides_as_released(jailbreak: Any, case: dict
     assert (score >= JAILBREAK["threshold"]) == case["refused"]
 
 
+@pytest.mark.parametrize("case", MODERATION["cases"], ids=lambda case: case["text"][:40])
+def test_the_moderation_classifier_decides_as_released(moderation: Any, case: dict[str, Any]) -> None:
+    [response] = moderation.execute([request(TEXT=case["text"].encode())])
+    scores = response.array("SCORES")[0]
+    np.testing.assert_allclose(scores, case["scores"], atol=ROUNDING)
+    labels = from_model_config(model_config(REPOSITORY / "guardrails" / "moderation")).labels
+    flagged = [
+        label for label, given, least in zip(labels, scores, MODERATION["thresholds"], strict=True) if given >= least
+    ]
+    assert flagged == case["flagged"]
+
+
 @pytest.mark.parametrize(
     ("folder", "golden"), [("cpu/orchestrator", ORCHESTRATOR), ("guardrails/jailbreak", JAILBREAK)]
 )
@@ -56,3 +76,9 @@ def test_the_golden_threshold_is_the_configured_one(folder: str, golden: dict[st
     configured = model_config(REPOSITORY / folder).parameters["threshold"].string_value
     assert float(configured) == golden["threshold"]
     assert len(golden["cases"]) >= 20
+
+
+def test_the_golden_thresholds_of_moderation_are_the_configured_ones() -> None:
+    thresholds = from_model_config(model_config(REPOSITORY / "guardrails" / "moderation")).thresholds
+    assert list(thresholds.values()) == MODERATION["thresholds"]
+    assert len(MODERATION["cases"]) >= 20

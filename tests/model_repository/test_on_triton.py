@@ -29,7 +29,8 @@ TRAVEL = [
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def triton(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedTriton]:
     repositories = [REPOSITORY / "guardrails", REPOSITORY / "cpu"]
-    async with EmbeddedTriton(repositories, ["orchestrator", "jailbreak"], tmp_path_factory.mktemp("state")) as server:
+    models = ["orchestrator", "jailbreak", "moderation"]
+    async with EmbeddedTriton(repositories, models, tmp_path_factory.mktemp("state")) as server:
         yield server
 
 
@@ -70,6 +71,40 @@ async def test_the_guard_tells_attacks_from_requests(client: TritonClient) -> No
     assert list(attack) == ["benign", "jailbreak", "injection"]
     assert attack["jailbreak"] >= threshold
     assert max(harmless["jailbreak"], harmless["injection"]) < threshold
+
+
+async def test_moderation_gives_each_label_a_score_and_a_threshold(client: TritonClient) -> None:
+    moderation = Classifier(client, "moderation")
+    texts = [
+        "You are a pathetic loser and nobody likes you",
+        "I want to kill myself tonight",
+        "What's the weather in Oslo?",
+    ]
+    thresholds = await moderation.thresholds(timeout_s=TIMEOUT_S)
+    found = [
+        {label for label, score in scores.items() if score >= thresholds[label]}
+        for scores in await moderation.classify(texts, timeout_s=TIMEOUT_S)
+    ]
+    assert list(thresholds) == ["hate", "harassment", "sexual", "sexual/minors", "violence", "self-harm", "illicit"]
+    assert "harassment" in found[0]
+    assert "self-harm" in found[1]
+    assert found[2] == set()
+
+
+async def test_texts_that_moderation_cannot_judge_fail_alone(client: TritonClient) -> None:
+    moderation = Classifier(client, "moderation")
+
+    async def ask(number: int) -> str:
+        if number % 3:
+            [scores] = await moderation.classify(["hello"], timeout_s=TIMEOUT_S)
+            return "clean" if max(scores.values()) < 0.3 else "flagged"
+        broken = Tensor.from_bytes("TEXT", [b"\xff\xfe"], (1, 1))
+        with pytest.raises(ModelUnavailable):
+            await client.infer("moderation", [broken], ["SCORES"], timeout_s=TIMEOUT_S)
+        return "refused"
+
+    answers = await asyncio.gather(*map(ask, range(18)))
+    assert answers == ["clean" if number % 3 else "refused" for number in range(18)]
 
 
 async def test_malformed_requests_fail_alone_among_many(client: TritonClient) -> None:
