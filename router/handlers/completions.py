@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
 
 from router.access.control import AccessControl, estimated_tokens
@@ -11,6 +13,7 @@ from router.handlers.admission import Admission, refusal_reply
 from router.handlers.reply import EVENT_STREAM, JSON, ByteStream, Reply
 from router.handlers.serving import ModelServing
 from router.routing.model_decision import ModelDecider, ModelDecision
+from router.routing.models import ModelChoice
 
 ROUTE_HEADER = "x-trident-route"
 
@@ -34,9 +37,9 @@ class CompletionsHandler:
         if isinstance(decision, LocalReply):
             return refusal_reply(request, decision)
         request = decision.request
-        candidates = self._serving.candidates(decision.choices, context.identity)
-        await self._access.admit(context, decision.choices[0].full_name, estimated_tokens(len(body)))
-        upstream = self._serving.upstream(candidates)
+        choices = self._serving.permitted(decision.choices, context.identity)
+        await self._access.admit(context, choices[0].full_name, estimated_tokens(len(body)))
+        upstream = self._serving.upstream(choices)
         headers = {} if decision.route is None else {ROUTE_HEADER: decision.route}
         if request.stream:
             stream = await ByteStream.start(upstream.stream(request, context))
@@ -47,14 +50,14 @@ class CompletionsHandler:
         """``POST /routing/v1/...``: only says which models would serve the request, best first."""
         request = CLIENT_DIALECTS[context.dialect].decode_request(body)
         decision = await self._decider.decide(request, context)
-        self._serving.candidates(decision.choices, context.identity)
-        return Reply(200, JSON, orjson.dumps(_summary(decision, context)))
+        choices = self._serving.permitted(decision.choices, context.identity)
+        return Reply(200, JSON, orjson.dumps(_summary(decision, choices, context)))
 
 
-def _summary(decision: ModelDecision, context: RequestContext) -> dict[str, object]:
+def _summary(decision: ModelDecision, choices: Sequence[ModelChoice], context: RequestContext) -> dict[str, object]:
     session = decision.session
     summary: dict[str, object] = {
-        "models": list(dict.fromkeys(choice.full_name for choice in decision.choices)),
+        "models": list(dict.fromkeys(choice.full_name for choice in choices)),
         "route": decision.route,
         "trace_id": _trace_id(context),
     }

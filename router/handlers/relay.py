@@ -24,10 +24,11 @@ class RelayHandler:
     async def relay(self, context: RequestContext, body: bytes) -> Reply:
         """``POST``: the body as it came, with the model's name at its provider."""
         request = decode_json(body)
-        choices = self._router.choices(request.model, context.headers.get(HINT_HEADER))
-        candidates = self._serving.candidates(choices, context.identity)
+        choices = self._serving.permitted(
+            self._router.choices(request.model, context.headers.get(HINT_HEADER)), context.identity
+        )
         await self._access.admit(context, choices[0].full_name, estimated_tokens(len(body)))
-        return Reply(200, JSON, await self._serving.upstream(candidates).complete(request, context))
+        return Reply(200, JSON, await self._serving.upstream(choices).complete(request, context))
 
 
 def decode_json(body: bytes) -> ChatRequest:

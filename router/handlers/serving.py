@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from router.access.control import AccessControl
+from router.access.keys import Grant
 from router.context import Identity
-from router.errors import PermissionDenied
 from router.routing.models import ModelChoice
 from router.upstream.chat import Upstream
 from router.upstream.cluster import Candidate, Member
@@ -24,21 +24,31 @@ class ModelServing:
         self._access = access
         self._max_retries = max_retries
 
-    def candidates(self, choices: Sequence[ModelChoice], identity: Identity | None) -> list[Candidate]:
-        """Who may be asked, in order. Raises ``PermissionDenied`` when the key is for none of the models."""
-        refused: PermissionDenied | None = None
-        candidates = []
-        for choice in choices:
-            try:
-                self._access.check_model(identity, choice.full_name, choice.model)
-            except PermissionDenied as exc:
-                refused = refused or exc
-                continue
-            candidates.append(Candidate(tuple([self._members[entry.id] for entry in choice.entries]), choice.model))
-        if not candidates and refused is not None:
-            raise refused
-        return candidates
+    def permitted(self, choices: Sequence[ModelChoice], identity: Identity | None) -> Sequence[ModelChoice]:
+        """Those of ``choices``, and of their entries, that the key is for: at least one, in order.
 
-    def upstream(self, candidates: Sequence[Candidate]) -> Upstream:
-        """One request's way to an answer."""
+        Raises ``PermissionDenied`` when it is for none of them.
+        """
+        if identity is None:
+            return choices
+        grant = self._access.keys.grant(identity)
+        permitted = (
+            [] if grant is None else [kept for choice in choices if (kept := _of_key(choice, grant)) is not None]
+        )
+        if not permitted:
+            self._access.check_model(identity, choices[0].full_name)
+        return permitted
+
+    def upstream(self, choices: Sequence[ModelChoice]) -> Upstream:
+        """One request's way to an answer: ``choices`` are tried in order."""
+        candidates = [
+            Candidate(tuple([self._members[entry.id] for entry in choice.entries]), choice.model) for choice in choices
+        ]
         return self._fallback.to(candidates, max_retries=self._max_retries)
+
+
+def _of_key(choice: ModelChoice, grant: Grant) -> ModelChoice | None:
+    entries = tuple([entry for entry in choice.entries if grant.may_use(f"{entry.provider}/{choice.model}")])
+    if len(entries) == len(choice.entries):
+        return choice
+    return ModelChoice(choice.model, entries) if entries else None
