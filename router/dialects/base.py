@@ -87,10 +87,14 @@ class ClientDialect(Protocol):
 
 
 class ProviderDialect(Protocol):
-    """The side that providers and agents see: ``STREAM_TYPE`` is the media type of a streamed answer."""
+    """The side that providers and agents see: ``STREAM_TYPE`` is the media type of a streamed answer.
+
+    ``ADVISORY`` has the canonical fields that only say how to serve a request, and that are left out here.
+    """
 
     NAME: DialectName
     STREAM_TYPE: str
+    ADVISORY: frozenset[str]
 
     def encode_request(self, request: ChatRequest) -> bytes:
         """Raises ``InvalidRequest`` that names the field which has no counterpart in this dialect."""

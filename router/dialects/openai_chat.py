@@ -32,6 +32,7 @@ from router.errors import GatewayError, InvalidRequest, UpstreamProtocolError
 NAME: DialectName = "openai_chat"
 PATH = "/v1/chat/completions"
 STREAM_TYPE = "text/event-stream"
+ADVISORY: frozenset[str] = frozenset()
 
 # Fields of the canonical form that no provider of this dialect knows: of messages, and of parts, tools and tool calls.
 _OWN_MESSAGE_FIELDS = frozenset(

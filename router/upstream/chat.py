@@ -5,6 +5,7 @@ Where both speak the same one, bytes are relayed and only watched; else the answ
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -29,10 +30,14 @@ from router.errors import InvalidRequest, UpstreamError, UpstreamProtocolError, 
 from router.upstream.http import Exchange, HttpClient, UpstreamResponse
 from router.upstream.service import Call, ChatService
 
+UNTRANSLATED_HEADER = "x-trident-untranslated"
+
 _MAX_ERROR_BYTES = 64 * 1024
 _MAX_RETRY_AFTER_S = 3600.0
 # End-to-end headers that say nothing about who the client is. Credentials are never among them.
 _FORWARDED_HEADERS = ("traceparent", "tracestate", "baggage", "accept-language", "x-model-affinity")
+
+_INDEX = re.compile(r"\[\d+\]")
 
 
 class Upstream(Protocol):
@@ -129,11 +134,10 @@ class ChatUpstream:
         if dialect is openai_chat and not self._service.keeps_reasoning:
             request = openai_chat.without_foreign_reasoning(request)
         body = dialect.encode_request(request)
-        if request.untranslated:
-            if request.dialect != dialect.NAME:
-                context.response_headers["x-trident-untranslated"] = ", ".join(request.untranslated)
-            else:
-                context.response_headers.pop("x-trident-untranslated", None)  # of an earlier try at somebody else
+        if request.dialect != dialect.NAME:
+            _tell_untranslated(dialect, request, context)
+        elif context.response_headers:
+            context.response_headers.pop(UNTRANSLATED_HEADER, None)
         call = self._service.call(dialect, request, body, context)
         return self._client.post(call.endpoint, body, forwarded_headers(context, call))
 
@@ -188,6 +192,16 @@ class ChatUpstream:
         if not completion.get("model"):
             completion["model"] = request.model or ""
         return completion
+
+
+def _tell_untranslated(dialect: ProviderDialect, request: ChatRequest, context: RequestContext) -> None:
+    """Name what is left out, elements of lists once for all of them."""
+    advice = [name for name in request.payload if name in dialect.ADVISORY and request.payload[name]]
+    names = dict.fromkeys(_INDEX.sub("[]", name) for name in (*request.untranslated, *advice))
+    if names:
+        context.response_headers[UNTRANSLATED_HEADER] = ", ".join(names)
+    else:
+        context.response_headers.pop(UNTRANSLATED_HEADER, None)  # of an earlier try at somebody else
 
 
 def _transform(request: ChatRequest, context: RequestContext) -> AnswerTransform | None:

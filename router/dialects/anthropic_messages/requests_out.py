@@ -37,7 +37,6 @@ ADVISORY = frozenset(
         "prompt_cache_options",
         "prompt_cache_retention",
         "service_tier",
-        "stream_options",
     }
 )
 """Canonical fields that say how to serve a request, not what to answer; this dialect has no word for them."""
@@ -68,6 +67,7 @@ _STRUCTURE = frozenset(
         "reasoning_effort",
         "safety_identifier",
         "stream",
+        "stream_options",
         "tool_choice",
         "tools",
         "user",

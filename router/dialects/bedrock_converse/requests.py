@@ -34,7 +34,7 @@ from router.errors import InvalidRequest
 ADVISORY = frozenset(
     {
         *("prediction", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier"),
-        *("stream_options", "user"),
+        "user",
     }
 )
 """Canonical fields that say how to serve a request, not what to answer; this dialect has no word for them."""
@@ -61,7 +61,7 @@ _HARMLESS: Mapping[str, Sequence[object]] = {
 _STRUCTURE = frozenset(
     {
         *("max_completion_tokens", "max_tokens", "messages", "model", "parallel_tool_calls", "reasoning_effort"),
-        *("stream", "tool_choice", "tools"),
+        *("stream", "stream_options", "tool_choice", "tools"),
     }
 )
 # Fields of Converse that mean nothing anywhere else.

@@ -23,6 +23,7 @@ from router.dialects.openai_responses.stream_items import encode_stream_error as
 
 PATH = "/v1/responses"
 STREAM_TYPE = "text/event-stream"
+ADVISORY: frozenset[str] = frozenset()
 
 
 def stream_encoder(request: ChatRequest) -> StreamEncoder:
