@@ -20,7 +20,8 @@ from router.errors import ModelNotFound, ProviderUnavailable
 HINT_HEADER = "x-arch-llm-provider-hint"
 
 _WILDCARD = "*"
-_MAX_NAME_CHARS = 128  # of a name in an error; names of the configuration are no longer
+_MAX_SHOWN_CHARS = 128  # of a name in an error; names of the configuration are no longer
+_MAX_NAME_CHARS = 512  # of a name below a wildcard, which is remembered in many places; ARNs of Bedrock are long
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,8 @@ class ModelRouter:
         return [ModelChoice(model, entries)] if entries else []
 
     def _below_wildcard(self, name: str) -> tuple[ModelChoice, ...]:
+        if len(name) > _MAX_NAME_CHARS:
+            return ()
         provider, slash, model = name.partition("/")
         if slash and model and model != _WILDCARD:
             own = self._wildcard_of(provider, model)
@@ -179,5 +182,5 @@ def _preferring_available(choices: Iterable[ModelChoice]) -> tuple[ModelChoice, 
 def _complaint(name: str | None) -> str:
     if name is None:
         return "No model was named and none is the default"
-    shown = name if len(name) <= _MAX_NAME_CHARS else f"{name[:_MAX_NAME_CHARS]}…"
+    shown = name if len(name) <= _MAX_SHOWN_CHARS else f"{name[:_MAX_SHOWN_CHARS]}…"
     return f"Unknown model '{shown}'"

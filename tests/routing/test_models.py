@@ -126,3 +126,9 @@ def test_an_endless_name_is_not_repeated_at_length() -> None:
     with pytest.raises(ModelNotFound) as caught:
         ROUTER.choices("x/" * 100_000)
     assert len(caught.value.message) < 500
+
+
+def test_a_name_below_a_wildcard_has_a_bound() -> None:
+    assert ROUTER.knows("groq/" + "x" * 500)
+    assert not ROUTER.knows("groq/" + "x" * 510)
+    assert not ROUTER.knows("x" * 100_000)
