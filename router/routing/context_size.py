@@ -29,7 +29,8 @@ def characters(*values: object) -> int:
         if isinstance(value, str):
             total += len(value)
         elif isinstance(value, dict):
-            if value.get("type") in _MEDIA:
+            kind = value.get("type")
+            if isinstance(kind, str) and kind in _MEDIA:
                 total += _MEDIA_TOKENS * CHARS_PER_TOKEN
             else:
                 pending.extend(value.values())

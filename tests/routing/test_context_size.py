@@ -38,3 +38,7 @@ def test_depth_is_no_danger() -> None:
 @given(st.lists(st.text()))
 def test_sizes_add_up(texts: list[str]) -> None:
     assert characters(*texts) == characters(texts) == sum(map(len, texts))
+
+
+def test_a_type_that_is_no_text_is_no_medium() -> None:
+    assert characters({"type": [], "text": "abc"}, {"type": {"kind": "image"}}) == 8
