@@ -10,14 +10,13 @@ from urllib.parse import quote
 
 from router.context import RequestContext
 from router.errors import (
+    GatewayError,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
     OperatorError,
     PayloadTooLarge,
-    PermissionDenied,
     RequestTimeout,
-    Unauthorized,
 )
 from router.handlers.reply import ByteStream, Reply
 from router.listeners import middleware
@@ -139,20 +138,25 @@ class HttpListener:
         try:
             if self._authenticate is not None:
                 self._authenticate(context)
-            body = await exchange.read(self.options.body_timeout_s)
-            if "content-encoding" in exchange.headers:
-                body = await decoded(body, exchange.headers["content-encoding"], max_bytes=self.options.max_body_bytes)
-        except (Unauthorized, PermissionDenied, InvalidRequest) as exc:
+            body = await self._body(exchange)
+        except GatewayError as exc:
             return middleware.error_reply(exc, context)
-        except BodyTooLarge:
-            limit = self.options.max_body_bytes
-            too_large = PayloadTooLarge(f"The body is larger than {limit} bytes (limits.max_body_bytes).")
-            return middleware.error_reply(too_large, context)
-        except MalformedRequest:
-            return middleware.error_reply(InvalidRequest("The body is not valid HTTP/1.1."), context)
-        except (asyncio.TimeoutError, TimeoutError):
-            return middleware.error_reply(RequestTimeout("The body did not arrive in time."), context)
         return await middleware.answer(handler, context, body)
+
+    async def _body(self, exchange: Exchange) -> bytes:
+        """The body, without a content coding. Raises ``GatewayError``."""
+        try:
+            body = await exchange.read(self.options.body_timeout_s)
+            if "content-encoding" not in exchange.headers:
+                return body
+            return await decoded(body, exchange.headers["content-encoding"], max_bytes=self.options.max_body_bytes)
+        except BodyTooLarge as exc:
+            limit = self.options.max_body_bytes
+            raise PayloadTooLarge(f"The body is larger than {limit} bytes (limits.max_body_bytes).") from exc
+        except MalformedRequest as exc:
+            raise InvalidRequest("The body is not valid HTTP/1.1.") from exc
+        except (asyncio.TimeoutError, TimeoutError) as exc:
+            raise RequestTimeout("The body did not arrive in time.") from exc
 
 
 def _headers(reply: Reply, context: RequestContext) -> dict[str, str]:

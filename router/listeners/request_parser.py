@@ -1,0 +1,257 @@
+"""Bytes of a client's connection become requests. Sans-I/O around llhttp, with bounds of its own.
+
+phase   input                   next    note
+head    head of a request       body    the request joins ``begun``
+body    bytes of the body       body    kept in the request while it is not ``too_large``
+body    end of the body         head    the request is ``complete``
+any     what is no HTTP/1.x     -       ``MalformedRequest``; a request whose body is cut short by it is ``broken``
+
+An upgrade of the protocol that is offered (``h2c``, as some clients do with everything they send) is not accepted, and
+the request is read as if it had not been offered (RFC 9110, section 7.8).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import TypeVar, overload
+from urllib.parse import unquote_to_bytes
+
+import httptools
+
+MAX_LINE_BYTES = 16 * 1024
+MAX_HEAD_BYTES = 64 * 1024
+MAX_FIELDS = 128
+
+_Default = TypeVar("_Default")
+_VERSIONS = frozenset({"1.0", "1.1"})
+
+
+class MalformedRequest(Exception):
+    """What arrived is not an HTTP request, or one beyond the bounds."""
+
+
+class Headers(Mapping[str, str]):
+    """The fields of a head, whatever the case of their names; the values of a repeated one are joined by commas."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: dict[str, str]) -> None:
+        """``fields`` has its names in lower case."""
+        self._fields = fields
+
+    def __getitem__(self, name: str) -> str:
+        return self._fields[name.lower()]
+
+    @overload
+    def get(self, name: str, /) -> str | None: ...
+
+    @overload
+    def get(self, name: str, /, default: str | _Default) -> str | _Default: ...
+
+    def get(self, name: str, /, default: object = None) -> object:
+        """As every mapping has it, at a fraction of the cost."""
+        return self._fields.get(name.lower(), default)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._fields
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+
+class Request:
+    """One request as it arrives. ``size`` counts the bytes of its body so far, ``parts`` has them.
+
+    ``complete``: all of the body is here. ``too_large``: it has, or announces, more than it may. ``broken``: what came
+    instead of the rest is not HTTP. ``keep_alive``: another request may follow on the connection.
+    """
+
+    __slots__ = (
+        "broken",
+        "complete",
+        "headers",
+        "keep_alive",
+        "method",
+        "parts",
+        "path",
+        "size",
+        "too_large",
+        "version",
+    )
+
+    def __init__(self, method: str, path: str, version: str, headers: Headers, *, keep_alive: bool) -> None:
+        self.method = method
+        self.path = path
+        self.version = version
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.complete = False
+        self.too_large = False
+        self.broken = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing to wait for: the body is here, or never will be."""
+        return self.complete or self.too_large or self.broken
+
+
+class RequestParser:
+    """One request after the other; those whose head is here are in ``begun``, whoever serves them takes them out.
+
+    ``head_begun``: a head has begun to arrive and is not complete.
+    """
+
+    __slots__ = (
+        "_ended",
+        "_field_bytes",
+        "_fields",
+        "_fields_left",
+        "_llhttp",
+        "_max_body_bytes",
+        "_offered_method",
+        "_request",
+        "_target",
+        "_unproductive",
+        "begun",
+        "head_begun",
+    )
+
+    def __init__(self, *, max_body_bytes: int) -> None:
+        self.begun: deque[Request] = deque()
+        self.head_begun = False
+        self._max_body_bytes = max_body_bytes
+        self._llhttp = httptools.HttpRequestParser(self)
+        self._request: Request | None = None
+        self._ended = False
+        self._offered_method = b""
+        self._unproductive = 0  # bytes that brought neither a head nor a part of a body
+        self._target = b""
+        self._fields: dict[str, str] = {}
+        self._fields_left = MAX_FIELDS
+        self._field_bytes = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take in what the connection brought. Raises ``MalformedRequest``; the parser is of no use afterwards."""
+        if self._ended:
+            return
+        self._unproductive += len(data)
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as exc:
+            if not self._ended:
+                raise self._malformed("not an HTTP request") from exc
+        if self._unproductive > MAX_HEAD_BYTES:  # a line that never ends, which llhttp would go on collecting
+            raise self._malformed(f"more than {MAX_HEAD_BYTES} bytes without a head or a part of a body")
+
+    def _feed(self, data: bytes) -> None:
+        while True:
+            try:
+                self._llhttp.feed_data(data)
+            except httptools.HttpParserUpgrade as exc:
+                # llhttp takes the body for the other protocol already; the head is read again without the offer.
+                self._llhttp = httptools.HttpRequestParser(self)
+                data = self._head_without_offer() + data[exc.args[0] :]
+            else:
+                return
+
+    def _head_without_offer(self) -> bytes:
+        lines = [
+            f"{name}: {value}\r\n" for name, value in self._fields.items() if name not in ("upgrade", "connection")
+        ]
+        fields = "".join(lines).encode("utf-8", "surrogateescape")
+        return b"%b %b HTTP/1.1\r\n%b\r\n" % (self._offered_method, self._target, fields)
+
+    def on_message_begin(self) -> None:
+        """llhttp: the first byte of a request."""
+        self.head_begun = True
+        self._target = b""
+        self._fields = {}
+        self._fields_left = MAX_FIELDS
+        self._field_bytes = 0
+
+    def on_url(self, data: bytes) -> None:
+        """llhttp: a piece of the target."""
+        self._target += data
+        if len(self._target) > MAX_LINE_BYTES:
+            raise self._malformed("the target is too long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """llhttp: a field of the head, or of the trailer of a chunked body."""
+        size = len(name) + len(value) + 4
+        self._fields_left -= 1
+        self._field_bytes += size
+        if size > MAX_LINE_BYTES or self._field_bytes > MAX_HEAD_BYTES or self._fields_left < 0:
+            raise self._malformed("the head is too large")
+        if self._request is None:
+            key, text = name.lower().decode("ascii"), value.decode("utf-8", "surrogateescape")
+            known = self._fields.get(key)
+            self._fields[key] = text if known is None else f"{known}, {text}"
+
+    def on_headers_complete(self) -> None:
+        """llhttp: the empty line behind a head."""
+        parser, fields = self._llhttp, self._fields
+        version = parser.get_http_version()
+        method = parser.get_method()
+        if version not in _VERSIONS or method == b"CONNECT":
+            raise self._malformed("neither HTTP/1.1 nor HTTP/1.0")
+        coding = fields.get("transfer-encoding")
+        if coding is not None and coding.strip().lower() != "chunked":
+            raise self._malformed("a transfer coding that is not known here")
+        if parser.should_upgrade():
+            self._offered_method = method
+            return
+        keep_alive = parser.should_keep_alive()
+        request = Request(method.decode("ascii"), _path(self._target), version, Headers(fields), keep_alive=keep_alive)
+        length = fields.get("content-length")
+        request.too_large = length is not None and int(length) > self._max_body_bytes
+        self._request = request
+        self._unproductive = 0
+        self.head_begun = False
+        self.begun.append(request)
+
+    def on_body(self, data: bytes) -> None:
+        """llhttp: a part of the body, without its framing."""
+        self._unproductive = 0
+        request = self._request
+        if request is None or request.too_large:
+            return
+        request.size += len(data)
+        if request.size > self._max_body_bytes:
+            request.too_large = True
+            request.parts.clear()
+        else:
+            request.parts.append(data)
+
+    def on_message_complete(self) -> None:
+        """llhttp: the end of a request."""
+        request, self._request = self._request, None
+        if request is not None:
+            request.complete = True
+            self._unproductive = 0
+            self._ended = not request.keep_alive  # nothing can follow, whatever comes
+
+    def _malformed(self, what: str) -> MalformedRequest:
+        if self._request is not None:
+            self._request.broken = True
+        return MalformedRequest(what)
+
+
+def _path(target: bytes) -> str:
+    """The path of a target, decoded, without its query."""
+    if not target.startswith(b"/"):
+        if target == b"*":
+            return "*"
+        try:
+            target = httptools.parse_url(target).path or b"/"
+        except httptools.HttpParserError as exc:
+            raise MalformedRequest("not a target") from exc
+    path = target.partition(b"?")[0].partition(b"#")[0]
+    if b"%" in path:
+        path = unquote_to_bytes(path)
+    return path.decode("utf-8", "replace")
