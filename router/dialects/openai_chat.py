@@ -25,6 +25,7 @@ from router.dialects.canonical import (
     encode_json,
     usage_of,
 )
+from router.dialects.openai_chat_choices import check_choices
 from router.dialects.openai_chat_stream import Decoder, Encoder, Observer, error_payload, failure
 from router.dialects.openai_chat_stream import encode_stream_error as encode_stream_error
 from router.errors import GatewayError, InvalidRequest, UpstreamProtocolError
@@ -167,6 +168,12 @@ def encode_completion(completion: JsonObject, request: ChatRequest) -> bytes:
 
 def decode_completion(body: bytes, source: str) -> JsonObject:
     """Decode a whole completion of ``source``. Raises ``UpstreamError`` when it is none."""
+    payload = _completion(body, source)
+    check_choices(payload["choices"], "message", source)
+    return payload
+
+
+def _completion(body: bytes, source: str) -> JsonObject:
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
@@ -184,7 +191,7 @@ def decode_completion(body: bytes, source: str) -> JsonObject:
 
 def check_completion(body: bytes, source: str) -> Usage | None:
     """See that ``body`` is a completion; its tokens. Raises ``UpstreamError``."""
-    return usage_of(decode_completion(body, source).get("usage"))
+    return usage_of(_completion(body, source).get("usage"))
 
 
 def stream_encoder(request: ChatRequest) -> StreamEncoder:

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import orjson
 
-from router.dialects.canonical import ChatRequest, message_text
+from router.dialects.canonical import ChatRequest, encode_json, message_text
 from router.routing.budget import Ledger, RoutingBudget, SwitchReason
 
 SettleReason: TypeAlias = Literal["new", "same_model", "cold", "pinned"] | SwitchReason
@@ -105,7 +105,7 @@ def recognize(request: ChatRequest) -> str | None:
         if message["role"] in _SYSTEM_ROLES:
             system.append(message_text(message))
         elif message["role"] == "user":
-            beginning = orjson.dumps([system, message_text(message) or message.get("content")])
+            beginning = encode_json([system, message_text(message) or message.get("content")])
             return f"{_IMPLICIT_PREFIX}{hashlib.sha256(beginning).hexdigest()[:_IMPLICIT_CHARS]}"
     return None
 

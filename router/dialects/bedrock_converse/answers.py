@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 
 from router.dialects.bedrock_converse.errors import failure
-from router.dialects.canonical import JsonObject, Usage, completion
+from router.dialects.canonical import JsonObject, Usage, completion, encode_answer
 from router.errors import UpstreamProtocolError
 
 _FINISH_REASONS: Mapping[str, str] = {
@@ -146,7 +146,7 @@ class _BlockReader:
             self._reason(block["reasoningContent"])
         elif isinstance(block.get("toolUse"), dict) and not runs_at_amazon(block["toolUse"]):
             tool_use = block["toolUse"]
-            arguments = orjson.dumps(tool_use.get("input") or {}).decode()
+            arguments = encode_answer(tool_use.get("input") or {}).decode()
             self._calls.append(tool_call(tool_use, arguments, self._source))
 
     def message(self) -> JsonObject:

@@ -12,8 +12,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import orjson
-
 from router.dialects.bedrock_converse.fields import (
     NAME,
     fraction,
@@ -191,7 +189,7 @@ def _response_format(draft: _Draft, value: object) -> None:
         raise untranslatable("response_format.type", NAME)
     at = "response_format.json_schema"
     described = object_field(wanted, "json_schema", "response_format")
-    schema: JsonObject = {"schema": orjson.dumps(object_field(described, "schema", at)).decode()}
+    schema: JsonObject = {"schema": encode_json(object_field(described, "schema", at)).decode()}
     for name in ("name", "description"):
         if described.get(name) is not None:
             schema[name] = text_field(described, name, at)

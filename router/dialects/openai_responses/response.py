@@ -11,9 +11,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
-from router.dialects.canonical import ChatRequest, JsonObject, usage_of
+from router.dialects.canonical import ChatRequest, JsonObject, encode_answer, usage_of
 from router.dialects.openai_responses.message_items import message_id
 from router.dialects.openai_responses.provider_request import encode_fields
 from router.dialects.openai_responses.reasoning import encode_reasoning
@@ -136,7 +134,7 @@ def encode_completion(completion: JsonObject, request: ChatRequest) -> bytes:
     sealed = output[-1]["type"] == "reasoning" and message.get("thinking_blocks")
     if status == "incomplete" and not sealed:
         output[-1]["status"] = "incomplete"
-    return orjson.dumps(response)
+    return encode_answer(response)
 
 
 def output_items(message: Mapping[str, Any], logprobs: object) -> list[JsonObject]:
@@ -187,7 +185,7 @@ def call_item(call: Mapping[str, Any]) -> JsonObject:
     known = function if isinstance(function, dict) else {}
     arguments = known.get("arguments")
     if not isinstance(arguments, str):
-        arguments = "" if arguments is None else orjson.dumps(arguments).decode()
+        arguments = "" if arguments is None else encode_answer(arguments).decode()
     return {
         "id": call_item_id(),
         "type": "function_call",

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from router.dialects.canonical import JsonObject
+from router.dialects.canonical import JsonObject, encode_answer
 from router.dialects.openai_responses.message_items import message_id
 from router.dialects.openai_responses.reasoning import block_text, encode_block, encode_text, reasoning_id
 from router.dialects.openai_responses.response import call_id, call_item_id, message_item, refusal_part, text_part
@@ -44,7 +44,7 @@ class Events:
 
 def encode_event(type_: str, fields: Mapping[str, Any], number: int) -> bytes:
     """One event as it goes over the wire; the API names its type twice."""
-    data = orjson.dumps({"type": type_, "sequence_number": number, **fields})
+    data = encode_answer({"type": type_, "sequence_number": number, **fields})
     return b"event: " + type_.encode() + b"\ndata: " + data + b"\n\n"
 
 
