@@ -71,6 +71,7 @@ class Attempt:
 
     ``outcome`` is ``None`` while it runs, ``"ok"``, ``"cancelled"`` (nobody waited any longer) or the code of its
     error; ``status`` the upstream's own, where it answered. ``first_byte_s`` and ``duration_s`` count from ``started``.
+    ``provider`` is the provider's part of ``provider/model``, ``None`` where the upstream is no model provider.
     """
 
     upstream: str
@@ -80,6 +81,12 @@ class Attempt:
     status: int | None = None
     first_byte_s: float | None = None
     duration_s: float | None = None
+    provider: str | None = None
+
+    @property
+    def full_model(self) -> str:
+        """``provider/model``: the name under which prices are known."""
+        return self.model if self.provider is None else f"{self.provider}/{self.model}"
 
 
 # What may look at an answer and change it on its way: batches of canonical chunks in, batches out.
@@ -92,7 +99,8 @@ class RequestContext:
 
     ``deadline`` is on the monotonic clock. ``dialect`` is that of the path, in which errors are told too. ``degraded``
     names the parts that were gone while it was served; the listener shows them in ``x-trident-degraded``. ``attempts``
-    has every try at an upstream, the newest last. ``usage`` is what the answer counted, once it is there.
+    has every try at an upstream, the newest last. ``usage`` is what the answer counted, once it is there;
+    ``counts_usage`` says that somebody relies on it.
     ``credential_header`` names the header with the key that ``identity`` came from, which is for the gateway alone.
     ``answer_transform`` sees the answer before the client does.
     ``response_headers`` are sent with whatever the answer is, errors included. ``on_finished`` is called once each, in
@@ -112,6 +120,7 @@ class RequestContext:
     degraded: list[str] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     usage: Usage | None = None
+    counts_usage: bool = False
     answer_transform: AnswerTransform | None = None
     on_finished: list[Callable[[RequestContext], None]] = field(default_factory=list)
 

@@ -53,7 +53,7 @@ def used_in_the_end(quota: Quota, model: str, reserved: int, context: RequestCon
         return 0 if context.attempts and all(_failed(attempt.outcome) for attempt in context.attempts) else reserved
     if quota.resource == "tokens":
         return context.usage.total
-    served_by = context.attempts[-1].model if context.attempts else model
+    served_by = context.attempts[-1].full_model if context.attempts else model
     cost = cost_nano_usd(quota, served_by, context.usage, prices)
     if cost is None:
         cost = cost_nano_usd(quota, model, context.usage, prices)

@@ -71,8 +71,11 @@ class AccessControl:
                 f"This API key is not for the model '{name}'.", code="model_not_allowed", param="model"
             )
 
-    async def admit(self, context: RequestContext, model: str, estimated_input_tokens: int) -> None:
+    async def admit(self, context: RequestContext, model: str | None, estimated_input_tokens: int) -> None:
         """Count a request for ``model`` (``provider/model``, as resolved) before anything is sent anywhere.
+
+        ``None`` is for what no provider's model answers, such as an agent: it falls under the limits of its key, except
+        those in dollars, as it has no price.
 
         Raises ``RateLimited`` or ``InsufficientQuota`` when a limit is reached, in which case nothing is counted,
         ``PermissionDenied`` when the key's budget cannot pay for the model, and ``StateUnavailable`` when the counters
@@ -82,6 +85,9 @@ class AccessControl:
         charges = self._charges(context, model, estimated_input_tokens)
         if not charges:
             return
+        context.counts_usage = context.counts_usage or any(
+            charge.counter.quota.resource != "requests" for charge in charges
+        )
         admitted = False
         try:
             for charge in charges:
@@ -94,22 +100,26 @@ class AccessControl:
 
         def settle(finished: RequestContext) -> None:
             used = [
-                used_in_the_end(charge.counter.quota, model, charge.amount, finished, self._prices)
+                used_in_the_end(charge.counter.quota, model or "", charge.amount, finished, self._prices)
                 for charge in charges
             ]
             self._settle(charges, used)
 
         context.on_finished.append(settle)
 
-    def _charges(self, context: RequestContext, model: str, input_tokens: int) -> list[_Charge]:
+    def _charges(self, context: RequestContext, model: str | None, input_tokens: int) -> list[_Charge]:
         quotas: list[tuple[str, Quota]] = []
         grant = self.keys.grant(context.identity)
         if grant is not None:
             quotas += [(f"key:{grant.identity.name}", quota) for quota in grant.quotas]
-        quotas += self._rate_limits.quotas(model, context.headers)
+        if model is None:
+            quotas = [(holder, quota) for holder, quota in quotas if quota.resource != "usd"]
+        else:
+            quotas += self._rate_limits.quotas(model, context.headers)
+        name = model or ""
         try:
             return [
-                _Charge(self._counters.counter(holder, quota), reservation(quota, model, input_tokens, self._prices))
+                _Charge(self._counters.counter(holder, quota), reservation(quota, name, input_tokens, self._prices))
                 for holder, quota in quotas
             ]
         except PermissionDenied:

@@ -12,11 +12,13 @@ import orjson
 
 from router.dialects import sse
 from router.dialects.canonical import JsonObject, Usage, encode_answer, usage_of
+from router.dialects.openai_chat_choices import check_choices
 from router.errors import GatewayError, UpstreamError, UpstreamProtocolError, UpstreamStatus
 
 STREAM_END = sse.encode_event(sse.DONE)
 
 # A stream is whole when it says why it finished, or says that it is done; many servers leave out one of the two.
+_COUNTED = re.compile(rb'"usage":\s*\{')
 _NOTABLE = re.compile(rb'"finish_reason":\s*"|data: ?\[DONE\]|"error":\s*\{|"usage":\s*\{')
 
 
@@ -96,12 +98,7 @@ class Decoder:
             payload = decode_event(data, self._source)
             if isinstance(payload.get("error"), dict):
                 raise failure(payload["error"], self._source)
-            choices = payload.get("choices")
-            if choices is not None and not isinstance(choices, list):
-                raise UpstreamProtocolError(f"'{self._source}' sent an event whose 'choices' is no list.")
-            for choice in choices or ():
-                if not isinstance(choice, dict):
-                    raise UpstreamProtocolError(f"'{self._source}' sent a choice that is no object.")
+            for choice in check_choices(payload.get("choices"), "delta", self._source):
                 self._finished = self._finished or bool(choice.get("finish_reason"))
             chunks.append(payload)
         return chunks
@@ -142,6 +139,23 @@ class Observer:
             choices = payload.get("choices")
             if isinstance(choices, list) and any(isinstance(c, dict) and c.get("finish_reason") for c in choices):
                 self.finished = True
+
+
+def without_usage(events: bytes) -> bytes:
+    """Whole events, without the one that only counts tokens: only clients that ask for it know what to do with it."""
+    if _COUNTED.search(events) is None:
+        return events
+    return b"".join([event for event in sse.split(events) if not _only_counts(event)])
+
+
+def _only_counts(event: bytes) -> bool:
+    if _COUNTED.search(event) is None:
+        return False
+    try:
+        payload = orjson.loads(next(sse.event_data(event), b""))
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(payload, dict) and bool(payload.get("usage")) and not payload.get("choices")
 
 
 def decode_event(data: bytes, source: str) -> JsonObject:

@@ -52,6 +52,16 @@ class EventSplitter:
         return rest
 
 
+def split(events: bytes) -> Iterator[bytes]:
+    """Yield each of ``events`` as it is, its end included; what follows the last end is an event, too."""
+    start = 0
+    for match in _EVENT_END.finditer(events):
+        yield events[start : match.end()]
+        start = match.end()
+    if start < len(events):
+        yield events[start:]
+
+
 def event_data(events: bytes) -> Iterator[bytes]:
     """Yield the data of each event in ``events``, which holds whole events only (see ``EventSplitter``)."""
     data: list[bytes] = []

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from router.access.control import AccessControl, estimated_tokens
 from router.context import LocalReply, RequestContext, RouteDecision
 from router.dialects.registry import CLIENT_DIALECTS
 from router.handlers.admission import Admission, refusal_reply
@@ -35,17 +36,24 @@ class AgentsHandler:
     """Conversations on one agent listener, in any dialect."""
 
     def __init__(
-        self, agents: Mapping[str, ChatUpstream], router: AgentRouter, admission: Admission, options: AnswerOptions
+        self,
+        agents: Mapping[str, ChatUpstream],
+        router: AgentRouter,
+        admission: Admission,
+        access: AccessControl,
+        options: AnswerOptions,
     ) -> None:
         self._agents = agents
         self._router = router
         self._admission = admission
+        self._access = access
         self._options = options
 
     async def complete(self, context: RequestContext, body: bytes) -> Reply:
         """``POST`` to the path of a client dialect."""
         client = CLIENT_DIALECTS[context.dialect]
         request = client.decode_request(body)
+        await self._access.admit(context, None, estimated_tokens(len(body)))
         deciding = self._router.decide(prompt.turns(request.messages), timeout_s=context.remaining_s())
         decision = await self._admission.admit_while(request, context, deciding)
         if isinstance(decision, LocalReply):

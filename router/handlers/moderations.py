@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Protocol
 
+from router.access.control import AccessControl
 from router.context import RequestContext
 from router.dialects import openai_moderations
 from router.errors import InvalidRequest, PayloadTooLarge
@@ -32,9 +33,12 @@ class ModerationsHandler:
     Without a ``moderator`` there is nobody here to judge it.
     """
 
-    def __init__(self, moderator: Moderator | None, relay: RelayHandler, *, max_chars: int) -> None:
+    def __init__(
+        self, moderator: Moderator | None, relay: RelayHandler, access: AccessControl, *, max_chars: int
+    ) -> None:
         self._moderator = moderator
         self._relay = relay
+        self._access = access
         self._max_chars = max_chars
 
     async def moderate(self, context: RequestContext, body: bytes) -> Reply:
@@ -48,6 +52,7 @@ class ModerationsHandler:
         if sum(map(len, texts)) > self._max_chars:
             message = f"'input' has more than {self._max_chars} characters (limits.max_guard_chars)."
             raise PayloadTooLarge(message, param="input")
+        await self._access.admit(context, None, 0)  # a request that costs no provider's tokens
         cut = [list(pieces(text)) for text in texts]
         judged = iter(await self._moderator.classify(list(chain(*cut)), timeout_s=context.remaining_s()))
         scores = [_worst([next(judged) for _ in parts]) for parts in cut]

@@ -40,6 +40,7 @@ from router.upstream.fallback import Fallback, FallbackPolicy
 from router.upstream.fetch import Fetcher
 from router.upstream.json_api import JsonApi
 from router.upstream.retry import Backoff
+from router.upstream.usage_counting import UsageCounting
 
 _EMBEDDINGS = "/v1/embeddings"
 _MODERATIONS = "/v1/moderations"
@@ -59,8 +60,11 @@ class ModelGateway:
         self._services = build_services(config)
         chats = build_chats(config, self._services, parts.client)
         self.orchestrators = Orchestrators(config, parts.triton, self._router, chats)
-        entries = {entry.name: entry for entry in config.model_providers}
-        self._members = {name: self._member(entries[name], upstream) for name, upstream in chats.items()}
+        self._entries = {entry.name: entry for entry in config.model_providers}
+        self._members = {
+            name: self._member(self._entries[name], self._conversation(self._entries[name], chat))
+            for name, chat in chats.items()
+        }
         self._latencies = Latencies(self._measured_latency)
         self._selection = ModelSelection(
             self._router.full_name, price=parts.prices.blended_usd, latency=self._latencies.of
@@ -94,7 +98,7 @@ class ModelGateway:
         completions = CompletionsHandler(decider, self._serving(self._members, listener), admission, parts.access)
         moderator = Classifier(parts.triton, MODERATION_MODEL) if listener.moderations else None
         relay = self._relay("/moderations", listener)
-        moderations = ModerationsHandler(moderator, relay, max_chars=config.limits.max_guard_chars)
+        moderations = ModerationsHandler(moderator, relay, parts.access, max_chars=config.limits.max_guard_chars)
         offered = {}
         for name, dialect in CLIENT_DIALECTS.items():
             offered[dialect.PATH] = Resource({"POST": completions.complete}, name)
@@ -117,20 +121,24 @@ class ModelGateway:
                 self._parts.client,
                 max_response_bytes=self._parts.config.limits.max_response_bytes,
             )
-            members[name] = self._fallback.member(name, api)
+            members[name] = self._member(self._entries[name], api)
         return RelayHandler(self._router, self._serving(members, listener), self._parts.access)
 
-    def _member(self, entry: ModelProvider, chat: ChatUpstream) -> Member:
+    def _conversation(self, entry: ModelProvider, chat: ChatUpstream) -> Upstream:
         caching = self._parts.config.prompt_caching
-        upstream: Upstream = chat
+        upstream: Upstream = UsageCounting(chat)
         if caching.enabled and caching.inject_cache_control:
-            upstream = CacheMarking(chat, entry.provider, min_prefix_tokens=caching.min_prefix_tokens)
+            upstream = CacheMarking(upstream, entry.provider, min_prefix_tokens=caching.min_prefix_tokens)
+        return upstream
+
+    def _member(self, entry: ModelProvider, upstream: Upstream) -> Member:
         return self._fallback.member(
             entry.name,
             upstream,
             weight=entry.weight,
             context_window=self._parts.prices.context_window(entry.model),
             own_credentials=not entry.passthrough_auth,
+            provider=entry.provider,
         )
 
     def _measured_latency(self, model: str) -> float | None:

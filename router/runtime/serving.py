@@ -107,7 +107,7 @@ class Runtime:
         for listener in config.listeners:
             if listener.type == "agent":
                 options = AnswerOptions(listener.answer, listener.parallel)
-                handler = AgentsHandler(agents, routers[listener.name], admission, options)
+                handler = AgentsHandler(agents, routers[listener.name], admission, parts.access, options)
                 answers = {
                     dialect.PATH: Resource({"POST": handler.complete}, name)
                     for name, dialect in CLIENT_DIALECTS.items()

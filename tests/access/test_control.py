@@ -41,7 +41,7 @@ class World:
         return self.now
 
     async def admit(
-        self, tokens: int = 10, model: str = MODEL, headers: dict[str, str] | None = None
+        self, tokens: int = 10, model: str | None = MODEL, headers: dict[str, str] | None = None
     ) -> RequestContext:
         context = RequestContext("id", "front", "/", headers or {}, time.monotonic() + 60, identity=Identity("team"))
         try:
@@ -236,3 +236,41 @@ async def test_models_are_checked_under_every_name() -> None:
 @pytest.mark.parametrize(("chars", "tokens"), [(0, 0), (1, 1), (4, 1), (5, 2), (4000, 1000)])
 def test_tokens_are_estimated_by_characters(chars: int, tokens: int) -> None:
     assert estimated_tokens(chars) == tokens
+
+
+async def test_what_has_no_price_falls_under_the_other_limits_of_the_key() -> None:
+    world = World(
+        {"model": "*", "selector": {"key": "x-user", "absent": "count"}, "limit": {"requests": 1, "unit": "day"}},
+        rate_limit={"requests": 2, "tokens": 100, "unit": "day"},
+        budget={"usd": 0.000001},
+    )
+    for _ in range(2):
+        context = await world.admit(model=None)
+        assert context.counts_usage
+        context.usage = Usage(20, 20)
+        for finished in context.on_finished:
+            finished(context)
+    assert context.response_headers["x-ratelimit-remaining-tokens"] == "50"
+    with pytest.raises(RateLimited):
+        await world.admit(model=None)
+
+
+async def test_requests_alone_need_no_count_of_tokens() -> None:
+    context = await World(rate_limit={"requests": 2, "unit": "day"}).admit()
+    assert not context.counts_usage
+
+
+async def test_dollars_are_those_of_the_model_that_answered() -> None:
+    world = World(budget={"usd": 1})
+    world.prices.per_token["groq/llama"] = 0.9
+    context = await world.admit()
+    context.usage = Usage(1, 0)
+    context.attempts += [
+        Attempt("main", "gpt-4o", 0.0, "upstream_error", provider="openai"),
+        Attempt("backup", "llama", 0.0, "ok", provider="groq"),
+    ]
+    for finished in context.on_finished:
+        finished(context)
+    with pytest.raises(InsufficientQuota):
+        await world.admit(tokens=101)
+    await world.admit(tokens=99)

@@ -10,6 +10,10 @@ from typing import Any
 import orjson
 import pytest
 
+from router.access.control import AccessControl
+from router.access.counters import Counters
+from router.access.keys import KeyRing
+from router.access.rate_limits import RateLimits
 from router.aio import timeout
 from router.context import RequestContext, RouteDescription
 from router.errors import GuardrailUnavailable, ModelUnavailable, PayloadTooLarge, UpstreamStatus, UpstreamUnreachable
@@ -18,6 +22,7 @@ from router.handlers.admission import Admission
 from router.handlers.agents import AgentsHandler, AnswerOptions
 from router.handlers.reply import ByteStream, Reply
 from router.routing.router import AgentRouter
+from router.state.memory import MemoryStore
 from router.upstream.chat import ChatUpstream
 from router.upstream.http import Endpoint, HttpClient
 from router.upstream.service import FixedService, agent_url
@@ -25,6 +30,7 @@ from tests.fakes import agents as fakes
 from tests.fakes.agents import FakeAgent
 from tests.fakes.counters import RecordedMetrics
 from tests.fakes.models import ScriptedClassifier, ScriptedOrchestrator
+from tests.fakes.prices import FakePrices
 from tests.fakes.streams import text_of
 
 BOTH = {"flights": 0.9, "weather": 0.8}
@@ -83,7 +89,8 @@ async def _front(
             metrics=metrics,
         )
         admission = Admission(Guard(policy, classifier, metrics) if guarded else None, max_chars=1000)
-        handler = AgentsHandler(upstreams, router, admission, options or AnswerOptions())
+        access = AccessControl(KeyRing(), RateLimits([]), Counters(MemoryStore()), FakePrices({}), metrics)
+        handler = AgentsHandler(upstreams, router, admission, access, options or AnswerOptions())
         yield Front(handler, flights, weather, orchestrator, classifier)
 
 
