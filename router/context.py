@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from router.dialects.canonical import DialectName, JsonObject, Usage
+from router.telemetry.metrics import GuardOutcome
 
-RouteReason = Literal["only_route", "orchestrator", "no_match", "degraded"]
+RouteReason = Literal["only_route", "orchestrator", "no_match", "degraded", "guard"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,22 @@ class LocalReply:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a guard said about a request or its answer.
+
+    ``label`` and ``score`` belong to the worst text, where one was judged. ``unseen`` names the kinds of content that
+    the guard could not read.
+    """
+
+    guard: str
+    direction: Literal["input", "output"]
+    outcome: GuardOutcome
+    label: str | None = None
+    score: float = 0.0
+    unseen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Whose request it is: the name of the API key that it came with."""
 
@@ -102,7 +119,10 @@ class RequestContext:
     has every try at an upstream, the newest last. ``usage`` is what the answer counted, once it is there;
     ``counts_usage`` says that somebody relies on it.
     ``credential_header`` names the header with the key that ``identity`` came from, which is for the gateway alone.
-    ``answer_transform`` sees the answer before the client does.
+    ``answer_transform`` sees the answer before the client does. ``filter_state`` is what filters keep between a request
+    and its answer, under keys that begin with their own name. ``upstream_headers`` go to whoever answers beside those of
+    the client that are forwarded; ``None`` keeps one from being forwarded. ``verdicts`` are those of guards, in the order
+    in which they were given; a guard on a streamed answer has one for the whole of it.
     ``response_headers`` are sent with whatever the answer is, errors included. ``on_finished`` is called once each, in
     order, when the last byte is out or the request was given up.
     """
@@ -122,6 +142,9 @@ class RequestContext:
     usage: Usage | None = None
     counts_usage: bool = False
     answer_transform: AnswerTransform | None = None
+    filter_state: dict[Hashable, Any] = field(default_factory=dict)
+    upstream_headers: dict[str, str | None] = field(default_factory=dict)
+    verdicts: list[Verdict] = field(default_factory=list)
     on_finished: list[Callable[[RequestContext], None]] = field(default_factory=list)
 
     def remaining_s(self) -> float:

@@ -179,6 +179,33 @@ class GuardrailUnavailable(GatewayError):
     retryable = True
 
 
+class FilterRejected(GatewayError):
+    """A filter refused the request; status and message are the filter's."""
+
+    type = "invalid_request_error"
+    code = "filter_rejected"
+
+    def __init__(self, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class FilterUnavailable(GatewayError):
+    """A filter failed or was too slow and is fail-closed."""
+
+    status = 503
+    code = "filter_unavailable"
+    retryable = True
+
+
+class ContentBlocked(GatewayError):
+    """A guard that answers with errors has refused a request or an answer."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "content_filter"
+
+
 class ProviderUnavailable(GatewayError):
     """A model provider is configured but cannot be used, for example because its key is missing."""
 

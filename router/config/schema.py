@@ -10,6 +10,7 @@ from router.config.access import Auth
 from router.config.agents import Agent
 from router.config.fields import Section, Text
 from router.config.filters import Filter
+from router.config.guardrails import Guardrail
 from router.config.guards import PromptGuards
 from router.config.limits import Limits
 from router.config.listeners import Listener
@@ -39,6 +40,9 @@ class Config(Section):
     triton: Triton = Field(default=Triton(), description="Where the gateway's own models run.")
     limits: Limits = Field(default=Limits(), description="Bounds on sizes and times.")
     prompt_guards: PromptGuards = Field(default=PromptGuards(), description="Classifiers that prompts have to pass.")
+    guardrails: tuple[Guardrail, ...] = Field(
+        default=(), description="Checks that requests and answers have to pass, in order."
+    )
     filters: tuple[Filter, ...] = Field(default=(), description="Services that look at requests and answers.")
     resilience: Resilience = Field(default=Resilience(), description="What is done when model providers fail.")
     routing_preferences: tuple[RoutingPreference, ...] = Field(

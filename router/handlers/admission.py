@@ -1,66 +1,75 @@
-"""Whether a request may go anywhere at all: the guard's verdict, and what a refused client reads."""
+"""Whether a request may go anywhere at all: the guards' word, what a refused client reads, who judges the answer."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from router.context import LocalReply, RequestContext
 from router.dialects.canonical import ChatRequest
-from router.errors import GuardrailUnavailable
-from router.guardrails import Guard, judged_texts
+from router.guardrails import GUARD_HEADER, InputGuards, OutputGuards, Passed
 from router.handlers.local_answer import text_reply
 from router.handlers.reply import Reply
 
-GUARD_HEADER = "x-trident-guard"
-
 _Decision = TypeVar("_Decision")
+
+# Decides who answers a request: the agent or model of this name, where a guard sends it there.
+Decide: TypeAlias = Callable[[ChatRequest, str | None], Coroutine[Any, Any, _Decision]]
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted(Generic[_Decision]):
+    """A request that may go on, as the guards leave it, and the decision about it."""
+
+    request: ChatRequest
+    decision: _Decision
 
 
 class Admission:
-    """The input guard of a listener; without one, everything is admitted."""
+    """The guards of a listener; without any, everything is admitted."""
 
-    def __init__(self, guard: Guard | None, *, max_chars: int) -> None:
-        self._guard = guard
-        self._max_chars = max_chars
+    def __init__(self, guards: InputGuards | None = None, answers: OutputGuards | None = None) -> None:
+        self._guards = guards or None
+        self._answers = answers
 
     async def admit_while(
-        self, request: ChatRequest, context: RequestContext, deciding: Coroutine[Any, Any, _Decision]
-    ) -> _Decision | LocalReply:
-        """Ask the guard and decide at the same time: the decision where the request may pass, else the refusal.
+        self, request: ChatRequest, context: RequestContext, decide: Decide[_Decision]
+    ) -> Admitted[_Decision] | LocalReply:
+        """Ask the guards and decide at the same time: the decision where the request may pass, else the refusal.
 
-        Raises what ``admit`` and ``deciding`` raise; a decision that nobody waits for any more is cancelled.
+        Where a guard changes the request or sends it elsewhere, it is decided again. Sets ``context.answer_transform``
+        where answers are judged. Raises what ``admit`` and ``decide`` raise; a decision that nobody waits for any more
+        is cancelled.
         """
-        if self._guard is None:
-            return await deciding
-        task = asyncio.ensure_future(deciding)
+        if self._guards is None:
+            self._watch_answer(request, context)
+            return Admitted(request, await decide(request, None))
+        task = asyncio.ensure_future(decide(request, None))
         try:
-            refusal = await self.admit(request, context)
-            return await task if refusal is None else refusal
+            ruling = await self.admit(request, context)
+            if isinstance(ruling, LocalReply):
+                return ruling
+            self._watch_answer(ruling.request, context)
+            if ruling.request is request and ruling.target is None:
+                return Admitted(request, await task)
         finally:
             if not task.done():
                 task.cancel()
             elif not task.cancelled():
-                task.exception()  # the guard's word counts; what went wrong beside it is nobody's concern
+                task.exception()  # the guards' word counts; what went wrong beside it is nobody's concern
+        return Admitted(ruling.request, await decide(ruling.request, ruling.target))
 
-    async def admit(self, request: ChatRequest, context: RequestContext) -> LocalReply | None:
-        """``None`` when the request may pass, else the refusal.
-
-        Raises ``GuardrailUnavailable`` when the guard is gone and fail-closed, ``PayloadTooLarge`` when there is more
-        text than it can read. A guard that is gone but lets requests pass is noted in ``context.degraded``.
+    async def admit(self, request: ChatRequest, context: RequestContext) -> Passed | LocalReply:
+        """What the guards say (``InputGuards.rule``). A guard that is gone but lets requests pass is noted in
+        ``context.degraded``.
         """
-        if self._guard is None:
-            return None
-        texts = judged_texts(request.messages, max_chars=self._max_chars)
-        verdict = await self._guard.judge(texts, timeout_s=context.remaining_s())
-        if verdict.outcome == "block":
-            return LocalReply(self._guard.policy.message, verdict.guard)
-        if verdict.outcome == "unavailable":
-            raise GuardrailUnavailable(f"The '{verdict.guard}' check is not available; nothing was passed on.")
-        if verdict.outcome == "allowed_unchecked":
-            context.degraded.append("guardrail")
-        return None
+        return Passed(request) if self._guards is None else await self._guards.rule(request, context)
+
+    def _watch_answer(self, request: ChatRequest, context: RequestContext) -> None:
+        if self._answers is not None:
+            context.answer_transform = self._answers.transform(request, context)
 
 
 def refusal_reply(request: ChatRequest, refusal: LocalReply) -> Reply:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from router.access.control import AccessControl, estimated_tokens
 from router.context import LocalReply, RequestContext, RouteDecision
+from router.dialects.canonical import ChatRequest
 from router.dialects.registry import CLIENT_DIALECTS
 from router.handlers.admission import Admission, refusal_reply
 from router.handlers.answers import CombinedAnswer, LastAnswer
@@ -54,10 +55,16 @@ class AgentsHandler:
         client = CLIENT_DIALECTS[context.dialect]
         request = client.decode_request(body)
         await self._access.admit(context, None, estimated_tokens(len(body)))
-        deciding = self._router.decide(prompt.turns(request.messages), timeout_s=context.remaining_s())
-        decision = await self._admission.admit_while(request, context, deciding)
-        if isinstance(decision, LocalReply):
-            return refusal_reply(request, decision)
+
+        async def decide(asked: ChatRequest, target: str | None) -> RouteDecision:
+            if target is not None:
+                return RouteDecision(((target,),), "guard")
+            return await self._router.decide(prompt.turns(asked.messages), timeout_s=context.remaining_s())
+
+        admitted = await self._admission.admit_while(request, context, decide)
+        if isinstance(admitted, LocalReply):
+            return refusal_reply(request, admitted)
+        request, decision = admitted.request, admitted.decision
         if decision.reason == "degraded":
             context.degraded.append("orchestrator")
         context.decision = decision

@@ -8,6 +8,7 @@ import orjson
 
 from router.access.control import AccessControl, estimated_tokens
 from router.context import LocalReply, RequestContext
+from router.dialects.canonical import ChatRequest
 from router.dialects.registry import CLIENT_DIALECTS
 from router.handlers.admission import Admission, refusal_reply
 from router.handlers.reply import EVENT_STREAM, JSON, ByteStream, Reply
@@ -33,9 +34,14 @@ class CompletionsHandler:
         """``POST`` to the path of a client dialect."""
         client = CLIENT_DIALECTS[context.dialect]
         request = client.decode_request(body)
-        decision = await self._admission.admit_while(request, context, self._decider.decide(request, context))
-        if isinstance(decision, LocalReply):
-            return refusal_reply(request, decision)
+
+        async def decide(asked: ChatRequest, target: str | None) -> ModelDecision:
+            return await self._decider.decide(asked, context, only=target)
+
+        admitted = await self._admission.admit_while(request, context, decide)
+        if isinstance(admitted, LocalReply):
+            return refusal_reply(request, admitted)
+        decision = admitted.decision
         request = decision.request
         choices = self._serving.permitted(decision.choices, context.identity)
         await self._access.admit(context, choices[0].full_name, estimated_tokens(len(body)))

@@ -1,8 +1,8 @@
 """Which models serve one request, and in which order: header, session, preferences, requested model, default.
 
-The provider hint decides alone. A session that holds its model decides next; else the preferences are asked, and where
-none of them fits, it is the requested model or the default. What was decided is settled with the session, which may
-refuse to pay for another model than its own, and is remembered.
+A guard that sends a request elsewhere decides alone, and so does the provider hint. A session that holds its model
+decides next; else the preferences are asked, and where none of them fits, it is the requested model or the default.
+What was decided is settled with the session, which may refuse to pay for another model than its own, and is remembered.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from router.routing.models import HINT_HEADER, ModelChoice, ModelRouter
 from router.routing.preferences import Preference, PreferenceDecision, PreferenceRouter, take_inline
 from router.routing.sessions import SettledSession
 
-DecidedBy: TypeAlias = Literal["hint", "session", "preference", "request"]
+DecidedBy: TypeAlias = Literal["guard", "hint", "session", "preference", "request"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,14 @@ class ModelDecider:
         self._preferences = preferences
         self._affinity = affinity
 
-    async def decide(self, request: ChatRequest, context: RequestContext) -> ModelDecision:
-        """What serves ``request``, as the client sent it.
+    async def decide(self, request: ChatRequest, context: RequestContext, *, only: str | None = None) -> ModelDecision:
+        """What serves ``request``, as the client sent it; the model ``only``, where a guard sends it there.
 
         Raises ``InvalidRequest`` for malformed preferences or headers, ``ModelNotFound``, ``ProviderUnavailable``.
         """
         request, inline = take_inline(request, self._router.knows)
+        if only is not None:
+            return ModelDecision(request, self._router.choices(only), "guard")
         hint = context.headers.get(HINT_HEADER)
         if hint:
             return ModelDecision(request, self._router.choices(request.model, hint), "hint")

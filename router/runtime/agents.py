@@ -7,7 +7,7 @@ from router.config.listeners import DEFAULT_ORCHESTRATOR
 from router.context import RouteDescription
 from router.dialects.registry import CLIENT_DIALECTS, PROVIDER_DIALECTS
 from router.routing.router import AgentRouter
-from router.runtime.guards import JAILBREAK_MODEL, MODERATION_MODEL
+from router.runtime.guards import MODERATION_MODEL, guard_models
 from router.runtime.orchestrators import Orchestrators, on_triton, preference_orchestrator_name
 from router.telemetry.metrics import Metrics
 from router.upstream.chat import ChatUpstream
@@ -24,8 +24,7 @@ def models_in_use(config: Config) -> tuple[str, ...]:
         asked.append(preference_orchestrator_name(config))
     orchestrators = [on_triton(config, name) for name in asked]
     names = [orchestrator.model for orchestrator in orchestrators if orchestrator is not None]
-    if config.prompt_guards.input_guards.jailbreak is not None:
-        names.append(JAILBREAK_MODEL)
+    names += guard_models(config)
     if any(listener.moderations for listener in config.listeners):
         names.append(MODERATION_MODEL)
     return tuple(dict.fromkeys(names))

@@ -1,29 +1,109 @@
-"""The guards of a configuration."""
+"""The guards of a configuration, and which of them stand at which listener."""
 
 from __future__ import annotations
 
-from router.config import Config
-from router.guardrails import Guard, GuardPolicy
+from collections.abc import Iterator, Mapping
+
+from router.config import Config, JailbreakGuard
+from router.config.guardrails import Guardrail
+from router.context import RouteDescription
+from router.guardrails import (
+    Guard,
+    GuardPolicy,
+    InputGuards,
+    LabelCheck,
+    OutputGuards,
+    ScoredModel,
+    SizeCheck,
+    TopicCheck,
+    Windowing,
+)
+from router.guardrails.checks import Check
+from router.handlers.admission import Admission
 from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
-from router.triton.models import Classifier
+from router.triton.models import Classifier, ScoringOrchestrator
 
 JAILBREAK_MODEL = "jailbreak"
 MODERATION_MODEL = "moderation"
-_JAILBREAK_LABELS = frozenset({"jailbreak", "injection"})
+_JAILBREAK = "jailbreak"
+_JAILBREAK_LABELS: Mapping[str, None] = {"jailbreak": None, "injection": None}
 
 
-def build_guard(config: Config, triton: TritonClient, metrics: Metrics) -> Guard | None:
-    """The guard on what users and tools say, where there is one."""
-    jailbreak = config.prompt_guards.input_guards.jailbreak
-    if jailbreak is None:
-        return None
-    policy = GuardPolicy(
-        "jailbreak",
-        _JAILBREAK_LABELS,
-        threshold=jailbreak.threshold,
-        message=jailbreak.on_exception.message,
-        on_error=jailbreak.on_error,
-        timeout_s=config.triton.timeout,
-    )
-    return Guard(policy, Classifier(triton, JAILBREAK_MODEL), metrics)
+def guard_models(config: Config) -> Iterator[str]:
+    """The models on Triton that guards of ``config`` ask."""
+    if config.prompt_guards.input_guards.jailbreak is not None:
+        yield JAILBREAK_MODEL
+    for guardrail in config.guardrails:
+        if guardrail.model is not None:
+            yield guardrail.model
+        if guardrail.topic is not None:
+            yield guardrail.topic.model
+
+
+class Guards:
+    """All guards of a configuration. Those on one model share what it said: a text is judged once."""
+
+    def __init__(self, config: Config, triton: TritonClient, metrics: Metrics) -> None:
+        self._config = config
+        self._triton = triton
+        self._metrics = metrics
+        self._models: dict[str, ScoredModel] = {}
+        self._guards = {guardrail.name: self._guard(guardrail) for guardrail in config.guardrails}
+        jailbreak = config.prompt_guards.input_guards.jailbreak
+        self._short_form = None if jailbreak is None else self._jailbreak_guard(jailbreak)
+
+    def admission(self, listener: str) -> Admission:
+        """What requests to a listener, and the answers to them, have to pass."""
+        inputs = [] if self._short_form is None else [self._short_form]
+        outputs = []
+        for guardrail in self._config.guardrails:
+            if listener in (guardrail.listeners or [listener]):
+                inputs += [self._guards[guardrail.name]] if guardrail.direction != "output" else []
+                outputs += [self._guards[guardrail.name]] if guardrail.direction != "input" else []
+        max_chars = self._config.limits.max_guard_chars
+        return Admission(InputGuards(inputs, self._metrics, max_chars=max_chars), OutputGuards(outputs, self._metrics))
+
+    def _jailbreak_guard(self, jailbreak: JailbreakGuard) -> Guard:
+        policy = GuardPolicy(
+            _JAILBREAK,
+            message=jailbreak.on_exception.message,
+            on_error=jailbreak.on_error,
+            timeout_s=self._config.triton.timeout,
+        )
+        return Guard(policy, LabelCheck(self._model(JAILBREAK_MODEL), _JAILBREAK_LABELS, jailbreak.threshold))
+
+    def _guard(self, guardrail: Guardrail) -> Guard:
+        stream = guardrail.stream
+        policy = GuardPolicy(
+            guardrail.name,
+            message=guardrail.message,
+            scope=guardrail.scope,
+            action=guardrail.action,
+            route=guardrail.route,
+            on_block=guardrail.on_block,
+            placeholder=guardrail.placeholder,
+            on_error=guardrail.on_error,
+            unseen=guardrail.unseen,
+            shadow=guardrail.shadow,
+            reveal_score=guardrail.reveal_score,
+            timeout_s=guardrail.timeout,
+            windowing=Windowing(stream.window, stream.window_chars, stream.max_wait),
+        )
+        return Guard(policy, self._check(guardrail))
+
+    def _check(self, guardrail: Guardrail) -> Check:
+        topic, size = guardrail.topic, guardrail.max
+        if topic is not None:
+            routes = [RouteDescription(each.name, each.description.strip()) for each in topic.allow]
+            return TopicCheck(ScoringOrchestrator(self._triton, topic.model), routes, topic.threshold)
+        if size is not None:
+            return SizeCheck(size.chars, size.messages)
+        if guardrail.model is None:
+            raise ValueError(f"The guard '{guardrail.name}' has nothing to check.")  # refused when it is loaded
+        return LabelCheck(self._model(guardrail.model), guardrail.labels, guardrail.threshold)
+
+    def _model(self, name: str) -> ScoredModel:
+        if name not in self._models:
+            self._models[name] = ScoredModel(Classifier(self._triton, name))
+        return self._models[name]

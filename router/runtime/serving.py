@@ -15,14 +15,13 @@ from router import __version__
 from router.config import Config, Listener, LoadedConfig
 from router.dialects.registry import CLIENT_DIALECTS
 from router.errors import OperatorError
-from router.handlers.admission import Admission
 from router.handlers.agents import AgentsHandler, AnswerOptions
 from router.handlers.meta import MetaHandler
 from router.listeners.http import HttpListener, ListenerOptions
 from router.listeners.middleware import Resource
 from router.runtime.access import Access
 from router.runtime.agents import build_agents, build_routers, models_in_use
-from router.runtime.guards import build_guard
+from router.runtime.guards import Guards
 from router.runtime.model_gateway import ModelGateway
 from router.runtime.models import build_prices, model_list
 from router.runtime.parts import Parts, Surroundings
@@ -94,8 +93,7 @@ class Runtime:
     def _paths(self, parts: Parts, models: ModelGateway) -> Iterator[tuple[Listener, dict[str, Resource]]]:
         """What each listener offers at which path."""
         config = self._config
-        guard = build_guard(config, parts.triton, self._metrics)
-        admission = Admission(guard, max_chars=config.limits.max_guard_chars)
+        guards = Guards(config, parts.triton, self._metrics)
         meta = MetaHandler(model_list(config), _readiness(parts.triton, models_in_use(config)))
         routers = build_routers(config, self._metrics, models.orchestrators)
         agents = build_agents(config, parts.client)
@@ -107,6 +105,7 @@ class Runtime:
         for listener in config.listeners:
             if listener.type == "agent":
                 options = AnswerOptions(listener.answer, listener.parallel)
+                admission = guards.admission(listener.name)
                 handler = AgentsHandler(agents, routers[listener.name], admission, parts.access, options)
                 answers = {
                     dialect.PATH: Resource({"POST": handler.complete}, name)
@@ -114,7 +113,7 @@ class Runtime:
                 }
                 yield listener, {**answers, **common}
             elif listener.type == "model":
-                yield listener, {**models.paths(listener, admission), **common}
+                yield listener, {**models.paths(listener, guards.admission(listener.name)), **common}
             # Prompt listeners load, and are named among the keys that do nothing yet.
 
 

@@ -8,8 +8,11 @@ from opentelemetry.metrics import Meter
 
 from router.telemetry import semconv
 
-DegradablePart = Literal["orchestrator", "guardrail", "state", "model_metrics"]
-GuardOutcome = Literal["pass", "block", "unavailable", "allowed_unchecked"]
+DegradablePart = Literal["orchestrator", "guardrail", "filter", "state", "model_metrics"]
+# ``unseen`` has passed with content that the guard cannot read, ``shadow`` would not have without shadow mode.
+GuardOutcome = Literal[
+    "pass", "unseen", "annotate", "redact", "route", "block", "shadow", "unavailable", "allowed_unchecked"
+]
 AccessRefusal = Literal[
     "invalid_api_key",
     "listener_not_allowed",

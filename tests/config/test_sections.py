@@ -148,6 +148,27 @@ FULL = """\
       circuit_breaker: {consecutive_failures: 3, failure_ratio: 0.3, window: 1m, min_requests: 50, open_for: 10s}
       hedging: {enabled: true, min_delay: 200ms}
     auth:
+    guardrails:
+      - name: moderation
+        model: moderation
+        labels: {violence: 0.6, hate: 0.5}
+        threshold: 0.7
+        listeners: [travel, models]
+        direction: both
+        scope: newest_user
+        action: redact
+        placeholder: "[gone]"
+        message: Let us talk about something else.
+        on_block: error
+        reveal_score: true
+        shadow: true
+        on_error: allow
+        unseen: deny
+        timeout: 2s
+        stream: {window: chars, window_chars: 100, max_wait: 2s}
+      - name: topics
+        topic: {allow: [{name: travel, description: Trips and bookings.}], threshold: 0.3, model: small}
+      - {name: size, max: {chars: 10000, messages: 100}, action: route, route: concierge, listeners: [travel]}
       header: x-team-key
       keys:
         - name: research

@@ -56,6 +56,9 @@ class ScriptedClassifier:
     async def threshold(self, *, timeout_s: float) -> float:
         return 0.5
 
+    async def thresholds(self, *, timeout_s: float) -> Mapping[str, float]:
+        return dict.fromkeys(BENIGN, 0.5)
+
     async def classify(self, texts: Sequence[str], *, timeout_s: float) -> list[Mapping[str, float]]:
         self.asked.append(list(texts))
         if self.hold is not None:

@@ -17,7 +17,7 @@ from router.access.rate_limits import RateLimits
 from router.aio import timeout
 from router.context import RequestContext, RouteDescription
 from router.errors import GuardrailUnavailable, ModelUnavailable, PayloadTooLarge, UpstreamStatus, UpstreamUnreachable
-from router.guardrails import Guard, GuardPolicy
+from router.guardrails import Guard, GuardPolicy, InputGuards, LabelCheck, ScoredModel
 from router.handlers.admission import Admission
 from router.handlers.agents import AgentsHandler, AnswerOptions
 from router.handlers.reply import ByteStream, Reply
@@ -67,7 +67,9 @@ async def _front(
     metrics = RecordedMetrics().metrics
     orchestrator = orchestrator or ScriptedOrchestrator(BOTH, order=["flights", "weather"])
     classifier = ScriptedClassifier()
-    policy = GuardPolicy("jailbreak", frozenset({"jailbreak"}), 0.5, "No.", on_error=on_error)  # type: ignore[arg-type]
+    policy = GuardPolicy("jailbreak", "No.", on_error=on_error)  # type: ignore[arg-type]
+    check = LabelCheck(ScoredModel(classifier), {"jailbreak": 0.5})
+    guards = InputGuards([Guard(policy, check)] if guarded else [], metrics, max_chars=1000)
     async with AsyncExitStack() as stack:
         flights = await stack.enter_async_context(FakeAgent(reply="Flight at 8."))
         weather = await stack.enter_async_context(FakeAgent(reply="Sunny."))
@@ -88,7 +90,7 @@ async def _front(
             timeout_s=1,
             metrics=metrics,
         )
-        admission = Admission(Guard(policy, classifier, metrics) if guarded else None, max_chars=1000)
+        admission = Admission(guards)
         access = AccessControl(KeyRing(), RateLimits([]), Counters(MemoryStore()), FakePrices({}), metrics)
         handler = AgentsHandler(upstreams, router, admission, access, options or AnswerOptions())
         yield Front(handler, flights, weather, orchestrator, classifier)

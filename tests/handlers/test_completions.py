@@ -14,7 +14,7 @@ from router.access.rate_limits import RateLimits
 from router.config.access import ApiKey
 from router.context import RequestContext
 from router.errors import ModelNotFound, PermissionDenied, ProviderUnavailable, RateLimited
-from router.guardrails import Guard, GuardPolicy
+from router.guardrails import Guard, GuardPolicy, InputGuards, LabelCheck, ScoredModel
 from router.handlers.admission import Admission
 from router.handlers.completions import CompletionsHandler
 from router.handlers.reply import ByteStream, Reply
@@ -58,7 +58,8 @@ async def _handler(
         endpoint = Endpoint(entry.id, agent_url(provider.url), 5, {"Authorization": "Bearer provider-key"})
         upstream = ChatUpstream(FixedService(endpoint), client, max_response_bytes=9999)
         members[entry.id] = fallback.member(entry.id, upstream)
-    guard = Guard(GuardPolicy("jailbreak", frozenset({"jailbreak"}), 0.5, "No."), ScriptedClassifier(), metrics)
+    check = LabelCheck(ScoredModel(ScriptedClassifier()), {"jailbreak": 0.5})
+    guards = InputGuards([Guard(GuardPolicy("jailbreak", "No."), check)], metrics, max_chars=1000)
     router = ModelRouter(ENTRIES, {"smart": "openai/gpt-4o"})
     preferring = PreferenceRouter(
         "models",
@@ -81,7 +82,7 @@ async def _handler(
         yield CompletionsHandler(
             ModelDecider(router, preferring, None),
             ModelServing(members, fallback, access, max_retries=None),
-            Admission(guard, max_chars=1000),
+            Admission(guards),
             access,
         )
     finally:
