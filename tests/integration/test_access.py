@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -144,33 +145,25 @@ async def test_the_clients_own_key_goes_to_its_provider_and_nothing_of_the_gatew
 
 async def test_keys_are_in_no_request_line_or_answer(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    said = []
-    openai_fake = world.fakes["openai"]
-    for key in KEYS.values():
-        for header in ("authorization", "x-api-key", "api-key", "x-team-key", "cookie", "x-custom"):
-            value = f"Bearer {key}" if header == "authorization" else key
-            for client in CLIENTS:
-                for listener in ("models", "agents", "open"):
-                    said.append(
-                        await world.models.ask("gpt-4o", client=client, listener=listener, headers={header: value})
-                    )
+    said, received = [], []
+    for header in ("authorization", "x-api-key", "api-key", "x-team-key", "cookie", "x-custom"):
+        for key, client, listener in itertools.product(KEYS.values(), CLIENTS, ("models", "agents", "open")):
+            headers = {header: f"Bearer {key}" if header == "authorization" else key}
+            said.append(await world.models.ask("gpt-4o", client=client, listener=listener, headers=headers))
     for script in (Failure(500, "Broken."), Failure(401, "Wrong key."), BrokenOff(says("one two"), 3)):
-        sent = [(each.headers, each.body) for each in openai_fake.requests]
-        openai_fake.play(script)
+        received += world.fakes["openai"].requests
+        world.fakes["openai"].play(script)
         said += [
             await world.models.ask(model, stream=True, headers={"x-api-key": KEYS["TEAM"]})
             for model in ("gpt-4o", "anthropic/claude", "nobody/x")
         ]
-        assert KEYS["TEAM"] not in str(sent)
     for fake in (*world.fakes.values(), world.weather):
-        received = str([(each.path, each.headers, each.body) for each in fake.requests])
-        assert received == "[]" or not any(key in received for key in KEYS.values())
-    logged = str([record.__dict__ for record in caplog.records]) + str(world.models.access.lines)
-    answers = str([(answer.headers, answer.body) for answer in said])
-    for secret in (*KEYS.values(), *map(key_of, world.fakes)):
-        assert secret not in logged
-        assert secret not in answers
-    assert len(said) > 100
+        received += fake.requests
+    assert len(received) > 50
+    assert not any(key in str(request) for key in KEYS.values() for request in received)
+    told = str([record.__dict__ for record in caplog.records] + world.models.access.lines)
+    told += str([(answer.headers, answer.body) for answer in said])
+    assert not any(secret in told for secret in (*KEYS.values(), *map(key_of, world.fakes)))
 
 
 async def test_the_official_client_says_its_key_as_usual(world: World) -> None:
