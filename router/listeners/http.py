@@ -122,8 +122,7 @@ class HttpListener:
                 await write_whole(exchange, reply, reply.body, headers, context)
             status = reply.status
         finally:
-            for finished in context.on_finished:
-                finished(context)
+            middleware.finish(context)
             self._metrics.request_finished(context.listener, status)
             self._access_log.write(middleware.access_entry(context, status, started))
 

@@ -44,7 +44,7 @@ def request_id(headers: Mapping[str, str]) -> str:
 async def answer(handler: Handler, context: RequestContext, body: bytes) -> Reply:
     """Run ``handler`` until its answer begins; whatever it raises becomes a reply, and so does the end of its time.
 
-    The one place where unknown exceptions end.
+    Unknown exceptions end here, and in ``finish``.
     """
     try:
         async with timeout(context.remaining_s()):
@@ -72,6 +72,15 @@ def error_reply(error: GatewayError, context: RequestContext) -> Reply:
         headers["x-trident-route"] = ", ".join(context.decision.routes)
     client = CLIENT_DIALECTS[context.dialect]
     return Reply(error.status, JSON, client.encode_error(error, context.request_id), headers)
+
+
+def finish(context: RequestContext) -> None:
+    """Call everybody who wants to know that the request is over; one that fails keeps no other from being told."""
+    for finished in context.on_finished:
+        try:
+            finished(context)
+        except Exception:
+            logger.exception("request not settled", extra={"request_id": context.request_id, "path": context.path})
 
 
 def access_entry(context: RequestContext, status: int, started: float) -> dict[str, object]:

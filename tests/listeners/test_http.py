@@ -89,6 +89,27 @@ async def test_a_request_id_is_made_or_kept() -> None:
             assert response.headers["x-request-id"] == "mine-1"
 
 
+async def test_one_who_fails_at_the_end_of_a_request_keeps_no_other_from_being_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = asyncio.Event()
+
+    def failing(context: RequestContext) -> None:
+        raise ValueError("a defect")
+
+    async def handler(context: RequestContext, body: bytes) -> Reply:
+        context.on_finished += [failing, lambda _: told.set()]
+        return Reply(200, JSON, b"{}")
+
+    recorded = RecordedMetrics()
+    async with _listening(handler, recorded) as listener, _post(listener) as response:
+        assert response.status == 200
+        async with timeout(5):
+            await told.wait()
+    assert recorded.count(semconv.REQUESTS, "front", "2xx") == 1
+    assert "a defect" in caplog.text
+
+
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "ü"])
 async def test_a_request_id_that_may_not_stand_in_a_log_is_replaced(given: str) -> None:
     async with _listening() as listener, _post(listener, headers={"x-request-id": given}) as response:
