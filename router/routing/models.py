@@ -120,6 +120,11 @@ class ModelRouter:
         choices = self._find(name)
         return choices[0].full_name if choices else name
 
+    def full_names(self, name: str) -> tuple[str, ...]:
+        """Every ``provider/model`` that may serve ``name``, best first."""
+        names = (f"{entry.provider}/{choice.model}" for choice in self._find(name) for entry in choice.entries)
+        return tuple(dict.fromkeys(names))
+
     def _find(self, name: str) -> tuple[ModelChoice, ...]:
         known = self._resolved.get(name)
         return known if known is not None else _preferring_available(self._below_wildcard(name))

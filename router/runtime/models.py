@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from router.config import Config, ModelProvider
 from router.errors import OperatorError
+from router.handlers.meta import ListedModel
 from router.pricing import ModelFacts, ModelPrice, PriceTable, Rates
 from router.routing.models import ModelRouter, ProviderModel
 from router.upstream.chat import ChatUpstream
@@ -13,12 +14,14 @@ from router.upstream.http import HttpClient
 from router.upstream.providers import ProviderService
 
 
-def model_list(config: Config) -> list[tuple[str, bool]]:
+def model_list(config: Config) -> list[ListedModel]:
     """The names that clients may ask for, aliases last, and whether each can be served."""
-    models = [
-        (entry.model, unavailable_reason(entry) is None) for entry in config.model_providers if not entry.is_wildcard
+    router = build_model_router(config)
+    names = [entry.model for entry in config.model_providers if not entry.is_wildcard]
+    return [
+        ListedModel(name, router.full_names(name), router.usable(name))
+        for name in dict.fromkeys([*names, *config.model_aliases])
     ]
-    return [*models, *((alias, True) for alias in config.model_aliases)]
 
 
 def build_model_router(config: Config) -> ModelRouter:

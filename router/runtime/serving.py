@@ -94,7 +94,7 @@ class Runtime:
         """What each listener offers at which path."""
         config = self._config
         guards = Guards(config, parts.triton, self._metrics)
-        meta = MetaHandler(model_list(config), _readiness(parts.triton, models_in_use(config)))
+        meta = MetaHandler(model_list(config), _readiness(parts.triton, models_in_use(config)), parts.access.keys)
         routers = build_routers(config, self._metrics, models.orchestrators)
         agents = build_agents(config, parts.client)
         common = {

@@ -132,3 +132,8 @@ def test_a_name_below_a_wildcard_has_a_bound() -> None:
     assert ROUTER.knows("groq/" + "x" * 500)
     assert not ROUTER.knows("groq/" + "x" * 510)
     assert not ROUTER.knows("x" * 100_000)
+
+
+def test_every_model_behind_a_name_can_be_told() -> None:
+    assert ROUTER.full_names("smart") == ("openai/gpt-4o", "azure_openai/gpt-4o")
+    assert ROUTER.full_names("nobody/nothing") == ()
