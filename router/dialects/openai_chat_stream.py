@@ -19,7 +19,8 @@ STREAM_END = sse.encode_event(sse.DONE)
 
 # A stream is whole when it says why it finished, or says that it is done; many servers leave out one of the two.
 _COUNTED = re.compile(rb'"usage":\s*\{')
-_NOTABLE = re.compile(rb'"finish_reason":\s*"|data: ?\[DONE\]|"error":\s*\{|"usage":\s*\{')
+_FINISHED = re.compile(rb'"finish_reason":\s*"')
+_DONE_LINES = (b"\ndata: [DONE]", b"\ndata:[DONE]", b"\rdata: [DONE]", b"\rdata:[DONE]")
 
 
 class Encoder:
@@ -117,11 +118,11 @@ class Observer:
 
     def watch(self, events: bytes) -> None:
         """Look at whole events."""
-        for found in _NOTABLE.findall(events):
-            if found.startswith((b'"usage"', b'"error"')):
-                self._read(events)
-                return
-            self.finished = True
+        if _says(events, b'"usage"') or _says(events, b'"error"'):
+            self._read(events)
+        elif not self.finished:
+            reason = _says(events, b'"finish_reason"') and _FINISHED.search(events) is not None
+            self.finished = reason or (b"[DONE]" in events and _is_done(events))
 
     def _read(self, events: bytes) -> None:
         for data in sse.event_data(events):
@@ -139,6 +140,17 @@ class Observer:
             choices = payload.get("choices")
             if isinstance(choices, list) and any(isinstance(c, dict) and c.get("finish_reason") for c in choices):
                 self.finished = True
+
+
+def _says(events: bytes, name: bytes) -> bool:
+    """Whether a field of this name, quotes included, may be other than ``null``; far cheaper than a regex."""
+    count = events.count(name)
+    return count > 0 and count != events.count(name + b":null") + events.count(name + b": null")
+
+
+def _is_done(events: bytes) -> bool:
+    """Whether one of ``events`` is ``[DONE]``, as opposed to talking about it."""
+    return events.startswith((b"data: [DONE]", b"data:[DONE]")) or any(line in events for line in _DONE_LINES)
 
 
 def without_usage(events: bytes) -> bytes:

@@ -25,7 +25,7 @@ from router.dialects.canonical import (
     usage_of,
 )
 from router.dialects.registry import CLIENT_DIALECTS
-from router.dialects.sse import EventSplitter
+from router.dialects.sse import EventSplitter, split
 from router.errors import InvalidRequest, UpstreamError, UpstreamProtocolError, UpstreamStatus
 from router.upstream.http import Exchange, HttpClient, UpstreamResponse
 from router.upstream.service import Call, ChatService
@@ -150,11 +150,13 @@ class ChatUpstream:
         async with aclosing(response.iter_bytes()) as pieces:
             async for data in pieces:
                 if events := splitter.feed(data):
+                    observer.watch(events)
                     if not begun:
                         # As long as nothing has gone out, another upstream may do better than an error or nonsense.
-                        dialect.stream_decoder(self.name, self._max_response_bytes).feed(events)
+                        if observer.error is not None:
+                            raise observer.error
+                        dialect.stream_decoder(self.name, self._max_response_bytes).feed(next(split(events)))
                         begun = True
-                    observer.watch(events)
                     yield events
         if rest := splitter.finish():
             observer.watch(rest)

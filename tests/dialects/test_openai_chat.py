@@ -188,6 +188,14 @@ def test_an_error_event_is_an_upstream_error() -> None:
         (_streamed([chunk({"content": "a"}, base=chunk_base("m"))]), True),
         (_streamed([chunk({}, base=chunk_base("m"), finish_reason="stop")]), True),
         (b'data: {"choices": [{"delta": {"content": "\\"finish_reason\\": \\"x"}}]}\n\n', False),
+        (b'data: {"choices": [{"delta": {"content": "data: [DONE]"}, "finish_reason": null}]}\n\n', False),
+        (b'data: {"choices": [{"delta": {"content": "a"}, "finish_reason":  null}]}\n\n', False),
+        (b'data: {"choices":[{"finish_reason":null}]}\r\n\r\ndata:[DONE]\r\n\r\n', True),
+        (
+            b'data: {"choices":[{"finish_reason":null}],"usage":null}\n\n'
+            b'data: {"choices":[{"finish_reason":"stop"}]}\n\n',
+            True,
+        ),
         (b"data: nonsense\n\n", False),
         (b'data: {"choices": 5, "usage": {"prompt_tokens": "x"}}\n\n', False),
     ],

@@ -255,7 +255,14 @@ async def test_several_answers_at_once_cannot_be_checked_on_their_way() -> None:
         assert agent.requests == []
 
 
-@pytest.mark.parametrize("data", [b"data: nonsense\n\n", b'data: {"error": {"message": "gone", "code": 503}}\n\n'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"data: nonsense\n\n",
+        b'data: {"error": {"message": "gone", "code": 503}}\n\n',
+        b'data: {"choices": []}\n\ndata: {"error": {"message": "gone", "code": 503}}\n\n',
+    ],
+)
 async def test_a_stream_that_begins_with_nonsense_has_not_begun(data: bytes) -> None:
     async def behave(exchange: Exchange) -> None:
         await exchange.send(head(200, {"content-type": "text/event-stream", "connection": "close"}) + data)
