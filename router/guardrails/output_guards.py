@@ -15,7 +15,7 @@ from router.aio import timeout
 from router.context import AnswerTransform, LocalReply, RequestContext
 from router.dialects.canonical import ChatRequest, JsonObject, chunk, chunk_base
 from router.errors import GatewayError, GuardrailUnavailable
-from router.guardrails.engine import Guard, Judgement, judge
+from router.guardrails.engine import Guard, Judgement, judge, judge_one
 from router.guardrails.policy import Windowing
 from router.guardrails.read_ahead import ReadAhead
 from router.guardrails.redaction import finding_bad, redacted_texts
@@ -146,8 +146,9 @@ class _GuardedAnswer:
     async def _ruled(self, window: Window) -> Window | LocalReply:
         """``window`` as it may go out, or what is said instead of it."""
         judgements = await self._judged(window)
+        blocked = any(judgement.outcome in ("block", "unavailable") for judgement in judgements)
         for position, judgement in enumerate(judgements):
-            if judgement.outcome == "redact":
+            if judgement.outcome == "redact" and not blocked:
                 redacted = await self._redacted(window, judgement)
                 if redacted is None:
                     judgements[position] = Judgement(judgement.guard, "block", judgement.finding)
@@ -181,19 +182,23 @@ class _GuardedAnswer:
 
     async def _redacted(self, window: Window, judgement: Judgement) -> Window | None:
         """``window`` without what a guard found in it; ``None`` where it is in what cannot be replaced."""
-        channels = window.hit_channels(judgement.finding.hits)
-        if channels is None:
-            return None
-        placeholder = judgement.guard.policy.placeholder
-        find_bad = finding_bad(judgement.guard, time.monotonic() + self._context.remaining_s())
-        replaced = await redacted_texts([window.texts[channel] for channel in channels], find_bad, placeholder)
-        # What is bad only together with what went before it goes as a whole.
-        texts = {channel: replaced.get(window.texts[channel], placeholder) for channel in channels}
-        tried = window.replaced(texts)
-        judged = await judge([judgement.guard], lambda _: tried.subject, timeout_s=self._context.remaining_s())
-        if judged[0].outcome in ("pass", "unseen"):
-            return tried
-        return window.replaced(dict.fromkeys(channels, placeholder))
+        guard = judgement.guard
+        placeholder = guard.policy.placeholder
+        find_bad = finding_bad(guard, time.monotonic() + self._context.remaining_s())
+        for whole in (False, True):
+            channels = window.hit_channels(judgement.finding.hits)
+            if channels is None:
+                return None
+            found = [window.texts[channel] for channel in channels]
+            replaced = {} if whole else await redacted_texts(found, find_bad, placeholder)
+            # What is bad only together with what went before it goes as a whole.
+            window = window.replaced(
+                {channel: replaced.get(window.texts[channel], placeholder) for channel in channels}
+            )
+            judgement = await judge_one(guard, window.subject, timeout_s=self._context.remaining_s())
+            if judgement.outcome in ("pass", "unseen"):
+                return window
+        return None
 
     def _ending(self, said: LocalReply) -> list[JsonObject]:
         """The refusal as the end of the answer, or all of it."""

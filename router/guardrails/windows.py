@@ -24,6 +24,7 @@ _ARGUMENTS = "arguments of tool call "
 _OTHER = "other"
 # A full stop or the like with what closes behind it and a space, an ideographic one, or the end of a line.
 _SENTENCE_END = re.compile(r"[.!?\u2026][\"'\u201d\u2019)\]*_]*\s|[\u3002\uff01\uff1f]|\n")
+_CLOSING_CHARS = 4
 _SHORTEST_SENTENCE = 16  # what is shorter is judged with what follows
 _NOT_TEXT = frozenset({"role"})
 # What says nothing; ``trident`` is our own mark.
@@ -116,8 +117,9 @@ class Windows:
         if size >= self._windowing.window_chars:
             self._cut = True
         elif self._windowing.at == "sentence" and size >= _SHORTEST_SENTENCE and not self._cut:
-            # The end of a sentence may be in one chunk and the space behind it in the next.
-            self._cut = _SENTENCE_END.search("".join(held[-2:])) is not None
+            # The end of a sentence may be in the chunk before and the space behind it in this one.
+            before = held[-2][-_CLOSING_CHARS:] if len(held) > 1 else ""
+            self._cut = any(found.end() > len(before) for found in _SENTENCE_END.finditer(before + text))
 
     def take(self) -> Window:
         """All that is held, as a window."""
