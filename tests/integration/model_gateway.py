@@ -183,7 +183,7 @@ async def gateway(
     variables = {name.upper(): fake.url for name, fake in fakes.items()}
     variables.update({f"{name.upper()}_KEY": key_of(name) for name in fakes})
     variables.update(environ or {})
-    for number, port in enumerate(_free_ports(4)):
+    for number, port in enumerate(free_ports(4)):
         config = config.replace(f"$PORT{number}", str(port))
     file = folder / "config.yaml"
     file.write_text(f"{config}\ntriton: {{url: '{address}', timeout: 2s}}\nlimits: {{drain_timeout: 1s}}\n")
@@ -200,7 +200,8 @@ async def gateway(
         await runtime.close()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:
