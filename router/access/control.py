@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,18 +72,26 @@ class AccessControl:
                 f"This API key is not for the model '{name}'.", code="model_not_allowed", param="model"
             )
 
-    async def admit(self, context: RequestContext, model: str | None, estimated_input_tokens: int) -> None:
+    async def admit(
+        self,
+        context: RequestContext,
+        model: str | None,
+        estimated_input_tokens: int,
+        *,
+        equals: Sequence[str] = (),
+    ) -> None:
         """Count a request for ``model`` (``provider/model``, as resolved) before anything is sent anywhere.
 
-        ``None`` is for what no provider's model answers, such as an agent: it falls under the limits of its key, except
-        those in dollars, as it has no price.
+        ``equals`` are its other names, where several providers share the requests for it: it falls under the limits of
+        all of them. ``None`` is for what no provider's model answers, such as an agent: it falls under the limits of
+        its key, except those in dollars, as it has no price.
 
         Raises ``RateLimited`` or ``InsufficientQuota`` when a limit is reached, in which case nothing is counted,
         ``PermissionDenied`` when the key's budget cannot pay for the model, and ``StateUnavailable`` when the counters
         cannot be asked and their quota says ``deny``. Puts the ``x-ratelimit-*`` headers into the answer, whichever it
         is, and sees to it that what was really used counts when the request is finished.
         """
-        charges = self._charges(context, model, estimated_input_tokens)
+        charges = self._charges(context, model, estimated_input_tokens, equals)
         if not charges:
             return
         context.counts_usage = context.counts_usage or any(
@@ -107,7 +116,9 @@ class AccessControl:
 
         context.on_finished.append(settle)
 
-    def _charges(self, context: RequestContext, model: str | None, input_tokens: int) -> list[_Charge]:
+    def _charges(
+        self, context: RequestContext, model: str | None, input_tokens: int, equals: Sequence[str]
+    ) -> list[_Charge]:
         quotas: list[tuple[str, Quota]] = []
         grant = self.keys.grant(context.identity)
         if grant is not None:
@@ -115,7 +126,7 @@ class AccessControl:
         if model is None:
             quotas = [(holder, quota) for holder, quota in quotas if quota.resource != "usd"]
         else:
-            quotas += self._rate_limits.quotas(model, context.headers)
+            quotas += self._rate_limits.quotas((model, *equals), context.headers)
         name = model or ""
         try:
             return [

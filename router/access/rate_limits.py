@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from router.access.counters import Counter
@@ -48,15 +48,15 @@ class Rule:
             f"rule:{_digest(model, selector.key.lower(), selector.value)}",
         )
 
-    def holder(self, model: str, headers: Mapping[str, str]) -> str | None:
-        """Under which name a request is counted; ``None`` when the rule is not about it."""
+    def holder(self, models: Iterable[str], headers: Mapping[str, str]) -> str | None:
+        """Under which name a request for one of ``models`` is counted; ``None`` when the rule is not about it."""
         given = headers.get(self.header)
         if given is None:
             if not self.counts_absent:
                 return None
         elif self.value is not None and given != self.value:
             return None
-        if not fits(self.models, model):
+        if not fits(self.models, *models):
             return None
         # Header values may be personal: what is stored is a digest of them.
         return self.key if self.value is not None or given is None else f"{self.key}:{_digest(given)}"
@@ -73,10 +73,10 @@ class RateLimits:
         """``names`` maps aliases, and names of providers, to what they stand for."""
         return cls(Rule.of(limit, _resolved(limit.model, names)) for limit in limits)
 
-    def quotas(self, model: str, headers: Mapping[str, str]) -> Iterator[tuple[str, Quota]]:
-        """Every quota that a request for ``model`` falls under, with the name that it is counted under."""
+    def quotas(self, models: Sequence[str], headers: Mapping[str, str]) -> Iterator[tuple[str, Quota]]:
+        """Every quota that a request for one of ``models`` falls under, with the name that it is counted under."""
         for rule in self._rules:
-            holder = rule.holder(model, headers)
+            holder = rule.holder(models, headers)
             if holder is not None:
                 yield from ((holder, quota) for quota in rule.quotas)
 

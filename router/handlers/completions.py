@@ -6,29 +6,29 @@ from collections.abc import Sequence
 
 import orjson
 
-from router.access.control import AccessControl, estimated_tokens
+from router.access.control import estimated_tokens
 from router.context import LocalReply, RequestContext
 from router.dialects.canonical import ChatRequest
 from router.dialects.registry import CLIENT_DIALECTS
 from router.handlers.admission import Admission, refusal_reply
 from router.handlers.reply import EVENT_STREAM, JSON, ByteStream, Reply
 from router.handlers.serving import ModelServing
+from router.routing import context_size
 from router.routing.model_decision import ModelDecider, ModelDecision
 from router.routing.models import ModelChoice
 
 ROUTE_HEADER = "x-trident-route"
 
+_MOSTLY_TEXT_BYTES = 64 * 1024
+
 
 class CompletionsHandler:
     """Conversations with the models of one listener, in any dialect."""
 
-    def __init__(
-        self, decider: ModelDecider, serving: ModelServing, admission: Admission, access: AccessControl
-    ) -> None:
+    def __init__(self, decider: ModelDecider, serving: ModelServing, admission: Admission) -> None:
         self._decider = decider
         self._serving = serving
         self._admission = admission
-        self._access = access
 
     async def complete(self, context: RequestContext, body: bytes) -> Reply:
         """``POST`` to the path of a client dialect."""
@@ -44,7 +44,7 @@ class CompletionsHandler:
         decision = admitted.decision
         request = decision.request
         choices = self._serving.permitted(decision.choices, context.identity)
-        await self._access.admit(context, choices[0].full_name, estimated_tokens(len(body)))
+        await self._serving.admit(context, choices, _input_tokens(request, body))
         upstream = self._serving.upstream(choices)
         headers = {} if decision.route is None else {ROUTE_HEADER: decision.route}
         if request.stream:
@@ -57,7 +57,14 @@ class CompletionsHandler:
         request = CLIENT_DIALECTS[context.dialect].decode_request(body)
         decision = await self._decider.decide(request, context)
         choices = self._serving.permitted(decision.choices, context.identity)
+        await self._serving.admit(context, choices, 0)
         return Reply(200, JSON, orjson.dumps(_summary(decision, choices, context)))
+
+
+def _input_tokens(request: ChatRequest, body: bytes) -> int:
+    """What the input is taken to have until somebody counts: base64 of images and files is no text."""
+    tokens = estimated_tokens(len(body))
+    return tokens if len(body) <= _MOSTLY_TEXT_BYTES else min(tokens, context_size.estimated_tokens(request.payload))
 
 
 def _summary(decision: ModelDecision, choices: Sequence[ModelChoice], context: RequestContext) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from router.access.control import AccessControl, estimated_tokens
+from router.access.control import estimated_tokens
 from router.context import RequestContext
 from router.dialects.canonical import ChatRequest
 from router.errors import InvalidRequest
@@ -14,12 +14,12 @@ from router.routing.models import HINT_HEADER, ModelRouter
 
 
 class RelayHandler:
-    """One path of one model listener, such as ``/v1/embeddings``."""
+    """One path of one model listener, such as ``/v1/embeddings``. ``uses_tokens``: it costs what is sent there."""
 
-    def __init__(self, router: ModelRouter, serving: ModelServing, access: AccessControl) -> None:
+    def __init__(self, router: ModelRouter, serving: ModelServing, *, uses_tokens: bool = True) -> None:
         self._router = router
         self._serving = serving
-        self._access = access
+        self._uses_tokens = uses_tokens
 
     async def relay(self, context: RequestContext, body: bytes) -> Reply:
         """``POST``: the body as it came, with the model's name at its provider."""
@@ -27,7 +27,7 @@ class RelayHandler:
         choices = self._serving.permitted(
             self._router.choices(request.model, context.headers.get(HINT_HEADER)), context.identity
         )
-        await self._access.admit(context, choices[0].full_name, estimated_tokens(len(body)))
+        await self._serving.admit(context, choices, estimated_tokens(len(body)) if self._uses_tokens else 0)
         return Reply(200, JSON, await self._serving.upstream(choices).complete(request, context))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from router.access.control import AccessControl
 from router.access.keys import Grant
-from router.context import Identity
+from router.context import Identity, RequestContext
 from router.routing.models import ModelChoice
 from router.upstream.chat import Upstream
 from router.upstream.cluster import Candidate, Member
@@ -38,6 +38,12 @@ class ModelServing:
         if not permitted:
             self._access.check_model(identity, choices[0].full_name)
         return permitted
+
+    async def admit(self, context: RequestContext, choices: Sequence[ModelChoice], input_tokens: int) -> None:
+        """Count a request that goes to the first of ``choices``; see ``AccessControl.admit``."""
+        first = choices[0]
+        equals = first.full_names[1:] if len(first.entries) > 1 else ()
+        await self._access.admit(context, first.full_name, input_tokens, equals=equals)
 
     def upstream(self, choices: Sequence[ModelChoice]) -> Upstream:
         """One request's way to an answer: ``choices`` are tried in order."""

@@ -67,6 +67,11 @@ class ModelChoice:
         """``provider/model`` of the first entry: the name under which prices and latencies are known."""
         return f"{self.entry.provider}/{self.model}"
 
+    @property
+    def full_names(self) -> tuple[str, ...]:
+        """``provider/model`` of every entry, each once."""
+        return tuple(dict.fromkeys(f"{entry.provider}/{self.model}" for entry in self.entries))
+
 
 class ModelRouter:
     """Resolves model names against the configured entries. Aliases are known to be free of cycles.
@@ -122,8 +127,7 @@ class ModelRouter:
 
     def full_names(self, name: str) -> tuple[str, ...]:
         """Every ``provider/model`` that may serve ``name``, best first."""
-        names = (f"{entry.provider}/{choice.model}" for choice in self._find(name) for entry in choice.entries)
-        return tuple(dict.fromkeys(names))
+        return tuple(dict.fromkeys(full_name for choice in self._find(name) for full_name in choice.full_names))
 
     def _find(self, name: str) -> tuple[ModelChoice, ...]:
         known = self._resolved.get(name)

@@ -44,6 +44,7 @@ from router.upstream.usage_counting import UsageCounting
 
 _EMBEDDINGS = "/v1/embeddings"
 _MODERATIONS = "/v1/moderations"
+_COUNT_TOKENS = "/messages/count_tokens"
 _CATALOGUE_TIMEOUT_S = 30.0
 _MAX_CATALOGUE_BYTES = 32 * 1024 * 1024
 
@@ -95,7 +96,7 @@ class ModelGateway:
         """What a model listener offers."""
         parts, config = self._parts, self._parts.config
         decider = ModelDecider(self._router, self._preferences(listener), self._affinity)
-        completions = CompletionsHandler(decider, self._serving(self._members, listener), admission, parts.access)
+        completions = CompletionsHandler(decider, self._serving(self._members, listener), admission)
         moderator = Classifier(parts.triton, MODERATION_MODEL) if listener.moderations else None
         relay = self._relay("/moderations", listener)
         moderations = ModerationsHandler(moderator, relay, parts.access, max_chars=config.limits.max_guard_chars)
@@ -104,7 +105,7 @@ class ModelGateway:
             offered[dialect.PATH] = Resource({"POST": completions.complete}, name)
             offered[f"/routing{dialect.PATH}"] = Resource({"POST": completions.decide}, name)
         offered[_EMBEDDINGS] = Resource({"POST": self._relay("/embeddings", listener).relay})
-        counting = TokenCountHandler(self._relay("/messages/count_tokens", listener, dialect="anthropic_messages"))
+        counting = TokenCountHandler(self._relay(_COUNT_TOKENS, listener, dialect="anthropic_messages"))
         offered[token_count.PATH] = Resource({"POST": counting.count}, "anthropic_messages")
         offered[_MODERATIONS] = Resource({"POST": moderations.moderate})
         return offered
@@ -122,7 +123,7 @@ class ModelGateway:
                 max_response_bytes=self._parts.config.limits.max_response_bytes,
             )
             members[name] = self._member(self._entries[name], api)
-        return RelayHandler(self._router, self._serving(members, listener), self._parts.access)
+        return RelayHandler(self._router, self._serving(members, listener), uses_tokens=path != _COUNT_TOKENS)
 
     def _conversation(self, entry: ModelProvider, chat: ChatUpstream) -> Upstream:
         caching = self._parts.config.prompt_caching

@@ -18,7 +18,7 @@ def limit(model: str = "openai/gpt-4o", unit: str = "minute", **selector: str) -
 
 def holders(limits: list[RateLimit], headers: dict[str, str], model: str = "openai/gpt-4o") -> list[str]:
     """Under which names a request is counted."""
-    return [holder for holder, _ in RateLimits.of(limits, {}).quotas(model, headers)]
+    return [holder for holder, _ in RateLimits.of(limits, {}).quotas((model,), headers)]
 
 
 def test_each_value_is_counted_on_its_own() -> None:
@@ -59,12 +59,12 @@ def test_requests_without_the_header_are_counted_together_where_that_is_said() -
 def test_a_rule_is_about_the_model_that_its_name_leads_to(limited: str, asked: str, applies: bool) -> None:
     names = {"fast": "faster", "faster": "gpt-4o", "account-2": "openai/gpt-4o", "loop": "pool", "pool": "loop"}
     rules = RateLimits.of([limit(limited)], names)
-    assert bool(list(rules.quotas(asked, {"x-user-id": "ada"}))) is applies
+    assert bool(list(rules.quotas((asked,), {"x-user-id": "ada"}))) is applies
 
 
 def test_every_rule_that_fits_counts() -> None:
     found = RateLimits.of([limit(), limit(value="ada"), limit(unit="day")], {}).quotas(
-        "openai/gpt-4o", {"x-user-id": "ada"}
+        ("openai/gpt-4o",), {"x-user-id": "ada"}
     )
     assert [quota.period for _, quota in found] == ["minute", "minute", "day"]
 
@@ -102,3 +102,10 @@ async def test_clients_are_told_about_the_tightest_limits() -> None:
 )
 def test_durations_are_written_as_openai_does(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+def test_a_request_that_several_providers_share_falls_under_the_limits_of_all_of_them() -> None:
+    rules = RateLimits.of([limit(model="azure_openai/gpt-4o")], {})
+    shared = ("openai/gpt-4o", "azure_openai/gpt-4o")
+    assert len(list(rules.quotas(shared, {"x-user-id": "ada"}))) == 1
+    assert not list(rules.quotas(shared[:1], {"x-user-id": "ada"}))

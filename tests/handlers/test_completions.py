@@ -83,7 +83,6 @@ async def _handler(
             ModelDecider(router, preferring, None),
             ModelServing(members, fallback, access, max_retries=None),
             Admission(guards),
-            access,
         )
     finally:
         await access.close()
@@ -191,3 +190,21 @@ async def test_a_key_over_its_limit_is_told_when_to_come_back() -> None:
             await handler.complete(second, _body())
         assert len(provider.requests) == 1
         assert first.response_headers["x-ratelimit-remaining-requests"] == "0"
+
+
+async def test_a_decision_counts_as_a_request() -> None:
+    key = ApiKey.model_validate({"name": "team", "key": KEY, "rate_limit": {"requests": 1, "unit": "hour"}})
+    async with FakeAgent() as provider, _handler(provider, keys=[key]) as handler:
+        await handler.decide(_context(key=key), _body())
+        with pytest.raises(RateLimited):
+            await handler.decide(_context(key=key), _body())
+
+
+async def test_the_bytes_of_an_image_are_no_tokens() -> None:
+    key = ApiKey.model_validate({"name": "team", "key": KEY, "rate_limit": {"tokens": 5000, "unit": "hour"}})
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 300_000}}
+    body = orjson.dumps({"messages": [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]}]})
+    async with FakeAgent() as provider, _handler(provider, keys=[key]) as handler:
+        context = _context(key=key)
+        await handler.complete(context, body)
+        assert 3900 <= int(context.response_headers["x-ratelimit-remaining-tokens"]) < 5000
