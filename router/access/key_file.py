@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from router.access.keys import Grant, KeyRing
 from router.config.access import ApiKey, contradictions
@@ -19,7 +20,7 @@ _LOOK_EVERY_S = 1.0
 
 
 class KeyFileWatch:
-    """Keeps ``ring`` up to date with a file: its keys and the ``fixed`` ones.
+    """Keeps ``ring`` up to date with a file: its keys and the ``fixed`` ones. ``names`` are those of ``Grant.of``.
 
     The first `load` has to succeed. After that, a file that is gone or wrong changes nothing but the log: the keys as
     they were last stay, so a revoked key is only revoked once the file can be read again.
@@ -32,12 +33,14 @@ class KeyFileWatch:
         fixed: Sequence[ApiKey],
         listeners: Collection[str],
         *,
+        names: Mapping[str, str] = MappingProxyType({}),
         look_every_s: float = _LOOK_EVERY_S,
     ) -> None:
         self._ring = ring
         self._path = path
         self._fixed = tuple(fixed)
         self._listeners = listeners
+        self._names = names
         self._look_every_s = look_every_s
         self._seen: tuple[int, ...] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -82,5 +85,5 @@ class KeyFileWatch:
         everybody = (*self._fixed, *keys)
         if found := contradictions(everybody, self._listeners):
             raise ConfigErrors(self._path, [Problem("error", "", message) for message in found])
-        self._ring.replace(Grant.of(key) for key in everybody)
+        self._ring.replace(Grant.of(key, self._names) for key in everybody)
         logger.info("API keys loaded", extra={"keys": len(everybody)})

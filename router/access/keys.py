@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from router.access.quotas import NANO_USD, Quota, fits, name_pattern
+from router.access.quotas import NANO_USD, Quota, fits, name_pattern, resolved
 from router.config.access import MAX_KEY_CHARS, ApiKey, key_digest
 from router.context import Identity
 from router.errors import PermissionDenied
@@ -24,13 +25,13 @@ class Grant:
     quotas: tuple[Quota, ...] = ()
 
     @classmethod
-    def of(cls, key: ApiKey) -> Grant:
-        """What the configuration says about a key."""
+    def of(cls, key: ApiKey, names: Mapping[str, str] = MappingProxyType({})) -> Grant:
+        """What the configuration says about a key; ``names`` maps aliases, and names of providers, to what they are."""
         return cls(
             Identity(key.name),
             key.digest,
             frozenset(key.listeners),
-            name_pattern(key.models) if key.models else None,
+            name_pattern([resolved(model, names) for model in key.models]) if key.models else None,
             _quotas(key),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Literal
@@ -78,6 +78,15 @@ def wait_s(amount: int, wanted: int, used: int, previous: int, *, now: float, st
 def name_pattern(patterns: Iterable[str]) -> re.Pattern[str]:
     """One expression for names in which ``*`` stands for any text."""
     return re.compile("|".join(".*".join(map(re.escape, pattern.split("*"))) for pattern in patterns), re.DOTALL)
+
+
+def resolved(name: str, names: Mapping[str, str]) -> str:
+    """What ``name`` stands for in the end; ``names`` leads from one to the next."""
+    seen = {name}
+    while (target := names.get(name)) is not None and target not in seen:
+        seen.add(target)
+        name = target
+    return name
 
 
 def fits(pattern: re.Pattern[str], *models: str) -> bool:

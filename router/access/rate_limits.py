@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from router.access.counters import Counter
-from router.access.quotas import Quota, fits, name_pattern
+from router.access.quotas import Quota, fits, name_pattern, resolved
 from router.config.ratelimits import RateLimit
 
 _KEY_BYTES = 16
@@ -71,7 +71,7 @@ class RateLimits:
     @classmethod
     def of(cls, limits: Iterable[RateLimit], names: Mapping[str, str]) -> RateLimits:
         """``names`` maps aliases, and names of providers, to what they stand for."""
-        return cls(Rule.of(limit, _resolved(limit.model, names)) for limit in limits)
+        return cls(Rule.of(limit, resolved(limit.model, names)) for limit in limits)
 
     def quotas(self, models: Sequence[str], headers: Mapping[str, str]) -> Iterator[tuple[str, Quota]]:
         """Every quota that a request for one of ``models`` falls under, with the name that it is counted under."""
@@ -113,11 +113,3 @@ def format_duration(seconds: float) -> str:
 def _digest(*parts: str) -> str:
     text = "\0".join(parts).encode("utf-8", "surrogateescape")
     return hashlib.blake2b(text, digest_size=_KEY_BYTES).hexdigest()
-
-
-def _resolved(name: str, names: Mapping[str, str]) -> str:
-    seen = {name}
-    while (target := names.get(name)) is not None and target not in seen:
-        seen.add(target)
-        name = target
-    return name

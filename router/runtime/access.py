@@ -38,7 +38,8 @@ class Access:
 
         ``state_dir`` is where the workers of this instance, ``workers`` in number, share a file when they have to.
         """
-        ring = KeyRing(Grant.of(key) for key in config.auth.keys) if config.auth is not None else KeyRing()
+        names = _names(config)
+        ring = KeyRing(Grant.of(key, names) for key in config.auth.keys) if config.auth is not None else KeyRing()
         async with AsyncExitStack() as opened:
             watch = _watch(config, ring)
             if watch is not None:
@@ -47,7 +48,7 @@ class Access:
                 opened.push_async_callback(watch.close)
             store = await _store(config, ring, state_dir, workers)
             opened.push_async_callback(store.close)
-            rate_limits = RateLimits.of(config.ratelimits, _names(config))
+            rate_limits = RateLimits.of(config.ratelimits, names)
             counters = Counters(store, workers=workers)
             control = AccessControl(ring, rate_limits, counters, prices, metrics)
             control.start()
@@ -70,7 +71,8 @@ class Access:
 def _watch(config: Config, ring: KeyRing) -> KeyFileWatch | None:
     if config.auth is None or config.auth.file is None:
         return None
-    return KeyFileWatch(ring, config.auth.file, config.auth.keys, [listener.name for listener in config.listeners])
+    listeners = [listener.name for listener in config.listeners]
+    return KeyFileWatch(ring, config.auth.file, config.auth.keys, listeners, names=_names(config))
 
 
 async def _store(config: Config, ring: KeyRing, state_dir: Path, workers: int) -> Store:

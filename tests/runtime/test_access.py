@@ -9,7 +9,7 @@ from router.config import Config, load_config
 from router.config.access import key_hash
 from router.context import Identity, RequestContext
 from router.dialects.canonical import Usage
-from router.errors import InsufficientQuota, OperatorError, RateLimited, Unauthorized
+from router.errors import InsufficientQuota, OperatorError, PermissionDenied, RateLimited, Unauthorized
 from router.runtime.access import Access
 from tests.fakes.counters import RecordedMetrics
 from tests.fakes.prices import FakePrices
@@ -73,6 +73,17 @@ async def test_a_rate_limit_may_name_an_alias(tmp_path: Path) -> None:
         await access.control.admit(_request(x_user="ada"), "openai/gpt-4o", 1)
     await access.close()
     assert not (tmp_path / "state").exists()
+
+
+async def test_the_models_of_a_key_may_be_named_by_alias(tmp_path: Path) -> None:
+    (tmp_path / "keys.yaml").write_text(f"keys: [{{name: filed, hash: '{key_hash(KEY)}', models: [fast]}}]")
+    auth = f"auth: {{file: keys.yaml, keys: [{{name: fixed, hash: '{key_hash(KEY * 2)}', models: [fast]}}]}}\n"
+    access = await _open(_config(tmp_path, auth), tmp_path)
+    for name in ("filed", "fixed"):
+        access.control.check_model(Identity(name), "openai/gpt-4o")
+        with pytest.raises(PermissionDenied):
+            access.control.check_model(Identity(name), "openai/gpt-4o-mini")
+    await access.close()
 
 
 async def test_a_budget_outlives_the_gateway(tmp_path: Path) -> None:
