@@ -146,7 +146,7 @@ def _offered(context: RequestContext) -> list[str]:
     elif context.identity is not None:  # it is not known which of the others is ours
         names = names[:1]
     offered = [context.headers.get(name, "").strip() for name in names]
-    return [value for value in offered if _bare(value) and _bare(value) != spent]
+    return [value for value in offered if _bare(value) and not (spent and spent in value)]
 
 
 def _bare(value: str) -> str:

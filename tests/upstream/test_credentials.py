@@ -123,6 +123,7 @@ ME = Identity("me")
         ({"authorization": "Bearer ours", "x-api-key": "ours"}, "x-api-key", None),
         ({"authorization": "Bearer ours", "api-key": "ours"}, "Authorization", None),
         ({"authorization": "Bearer  ours", "x-provider-authorization": "ours"}, "Authorization", None),
+        ({"authorization": "Bearer ours", "x-api-key": "other, ours"}, "Authorization", None),  # it came twice
         ({"authorization": "Bearer c", "x-api-key": "c2"}, None, None),
         ({"x-provider-authorization": "c", "x-api-key": "c2"}, None, "Bearer c"),
     ],
