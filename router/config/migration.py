@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from router.config.document import Document
+from router.config.listeners import DEFAULT_ORCHESTRATOR
 from router.config.problems import KeyPath, Problem
 from router.config.schema import VERSIONS
 
@@ -21,13 +22,23 @@ _LEGACY_LISTENERS = {
     "ingress_traffic": {"type": "prompt", "port": 10000, "timeout": "30s"},
 }
 
+_LEGACY_ROUTERS = {"arch_agent_router": DEFAULT_ORCHESTRATOR}
+
 _LEGACY_LISTENER_TYPES = {"agent_listener": "agent", "model_listener": "model", "prompt_listener": "prompt"}
 
 
 def migrate(document: Document) -> list[Problem]:
     """Bring ``document`` to the present spelling, in place; the problems are warnings, and errors on contradictions."""
     problems: list[Problem] = []
-    for step in (_version, _llm_providers, _listener_object, _listener_types, _filter_chains, _inline_preferences):
+    for step in (
+        _version,
+        _llm_providers,
+        _listener_object,
+        _listener_types,
+        _routers,
+        _filter_chains,
+        _inline_preferences,
+    ):
         problems.extend(step(document))
     return problems
 
@@ -100,6 +111,18 @@ def _listener_types(document: Document) -> list[Problem]:
             listener["type"] = _LEGACY_LISTENER_TYPES[written]
             message = f"The listener type `{written}` is the older name of `{listener['type']}`."
             problems.append(document.warning((*path, "type"), message, "Rename it."))
+    return problems
+
+
+def _routers(document: Document) -> list[Problem]:
+    problems = []
+    own = [entry.get("name") for _, entry in _entries(document.data.get("orchestrators"), ("orchestrators",))]
+    for path, listener in _entries(document.data.get("listeners"), ("listeners",)):
+        written = listener.get("router")
+        if isinstance(written, str) and written in _LEGACY_ROUTERS and written not in own:
+            listener["router"] = _LEGACY_ROUTERS[written]
+            message = f"The router `{written}` is the older name of `{listener['router']}`."
+            problems.append(document.warning((*path, "router"), message, "Rename it."))
     return problems
 
 

@@ -125,6 +125,26 @@ def test_older_listener_types_and_filter_chains(load) -> None:
     ]
 
 
+AGENTS = """\
+    version: v0.3.0
+    agents: [{id: a, url: "http://h:1"}]
+    listeners:
+      - {type: agent, name: x, port: 8001, router: arch_agent_router, agents: [{id: a}]}
+    """
+
+
+def test_the_older_name_of_the_orchestrator(load) -> None:
+    loaded = load(AGENTS)
+    assert loaded.config.listeners[0].router == "plano_orchestrator_v1"
+    assert [(warning.path, warning.line) for warning in loaded.warnings] == [("listeners[0].router", 4)]
+    assert loaded.inactive_keys == ()
+
+
+def test_an_orchestrator_may_have_that_name(load) -> None:
+    loaded = load(f"{AGENTS}    orchestrators: [{{name: arch_agent_router, model: mine}}]\n".replace("    ", ""))
+    assert loaded.config.listeners[0].router == "arch_agent_router"
+
+
 PREFERENCES = """\
     version: v0.3.0
     listeners: [{type: model, name: m, port: 1200}]

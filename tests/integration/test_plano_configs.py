@@ -75,6 +75,9 @@ EXPECTED = {
     "agents": Expected(
         {"front_desk": "agent", "models_for_agents": "model"}, ((None, "Hello.", ["openai/gpt-4o-mini"]),)
     ),
+    "own_orchestrator": Expected(
+        {"studio": "agent", "llm": "model"}, ((None, "Hello.", ["digitalocean/llama3.3-70b-instruct"]),)
+    ),
     "prompt_targets": Expected(
         {"egress_traffic": "model", "ingress_traffic": "prompt"}, (("gpt-4o", "Hello.", ["openai/gpt-4o"]),)
     ),
