@@ -157,6 +157,7 @@ model_providers:
   - {model: openai/one, access_key: $OPENAI_KEY, base_url: $OPENAI, default: true}
   - {model: groq/two, access_key: $GROQ_KEY, base_url: $GROQ}
   - {model: openai/router, access_key: $ROUTER_KEY, base_url: $ROUTER}
+  - {model: plano/katanemo/Plano-Orchestrator-4B, access_key: $ROUTER_KEY, base_url: $ROUTER}
   - {model: openai/keyless, access_key: $UNSET_KEY, base_url: $ROUTER}
   - {model: anthropic/router, access_key: $ANTHROPIC_ROUTER_KEY, base_url: $ANTHROPIC_ROUTER}
 routing_preferences:
@@ -189,13 +190,14 @@ async def _routed(folder: Path, router: str) -> AsyncIterator[tuple[Gateway, dic
         yield models, {**fakes, "router": fakes[name]}
 
 
-@pytest.mark.parametrize("router", ["openai/router", "anthropic/router"])
+@pytest.mark.parametrize("router", ["openai/router", "anthropic/router", "plano/katanemo/Plano-Orchestrator-4B"])
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_a_language_model_may_be_the_orchestrator(tmp_path: Path, router: str, client: str) -> None:
     async with _routed(tmp_path, router) as (models, fakes):
         fakes["router"].play(says('```json\n{"route": ["code"]}\n```'))
         answer = await models.ask("openai/one", client=client, text="Some <conversation> code.")
         assert (answer.text, answer.headers["x-trident-route"], answer.attempts) == ("I am groq.", "code", 1)
+        assert fakes["router"].last.json["model"] == router.partition("/")[2]
         (asked,) = fakes["router"].last.messages
         content = asked["content"] if isinstance(asked["content"], str) else asked["content"][0]["text"]
         assert content.count("<conversation>") <= 2

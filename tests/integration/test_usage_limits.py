@@ -13,6 +13,7 @@ import pytest
 from tests.fakes.agents import FakeAgent
 from tests.fakes.providers.answers import Failure, Tokens, says
 from tests.fakes.providers.server import FakeProvider
+from tests.fakes.redis_server import redis_server
 from tests.integration.model_gateway import CLIENTS, Answered, Gateway, gateway, providers
 
 KEY = "tk-team-0123456789abcdef"
@@ -210,3 +211,18 @@ async def test_workers_count_together(tmp_path: Path) -> None:
     async with _world(tmp_path, limit, workers=2) as (one, _), _world(tmp_path, limit, workers=2) as (two, _):
         asked = [await each.ask("openai/gpt-4o", headers={"x-api-key": KEY}) for _ in range(8) for each in (one, two)]
         assert [answer.status for answer in asked].count(200) == 10
+
+
+@pytest.mark.redis
+async def test_gateways_count_together_in_redis(tmp_path: Path) -> None:
+    places = [tmp_path / "a", tmp_path / "b"]
+    for place in places:
+        place.mkdir()
+    with redis_server(tmp_path) as url:
+        shared = f"state_storage: {{type: redis, connection_string: '{url}'}}\n"
+        limit = _keys("rate_limit: {requests: 10, unit: day}, budget: {tokens: 100000}") + shared
+        async with _world(places[0], limit) as (one, _), _world(places[1], limit) as (two, _):
+            asked = [
+                await each.ask("openai/gpt-4o", headers={"x-api-key": KEY}) for _ in range(8) for each in (one, two)
+            ]
+            assert [answer.status for answer in asked].count(200) == 10
