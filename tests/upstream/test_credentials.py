@@ -63,7 +63,8 @@ def test_nothing_shows_a_key() -> None:
 def test_the_version_and_the_betas_of_anthropics_api() -> None:
     entry = provider("anthropic/claude", headers={"anthropic-beta": "ours"})
     client = {"anthropic-version": "2099-01-01", "anthropic-beta": "a,b"}
-    own = head(call(entry, request(dialect="anthropic_messages"), context(client)))
+    theirs = context(client, dialect="anthropic_messages")
+    own = head(call(entry, request(dialect="anthropic_messages"), theirs))
     assert (own["anthropic-version"], own["anthropic-beta"]) == ("2099-01-01", "ours,a,b")
     other = head(call(entry, request(), context(client)))
     assert (other["anthropic-version"], other["anthropic-beta"]) == ("2023-06-01", "ours")
@@ -71,9 +72,7 @@ def test_the_version_and_the_betas_of_anthropics_api() -> None:
     assert plain["anthropic-version"] == "2023-06-01"
     assert "anthropic-beta" not in plain
     pinned = provider("anthropic/claude", headers={"Anthropic-Version": "2024-01-01"})
-    assert (
-        head(call(pinned, request(dialect="anthropic_messages"), context(client)))["anthropic-version"] == "2024-01-01"
-    )
+    assert head(call(pinned, request(dialect="anthropic_messages"), theirs))["anthropic-version"] == "2024-01-01"
 
 
 def test_other_providers_get_no_headers_of_anthropics() -> None:
