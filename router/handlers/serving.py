@@ -39,6 +39,11 @@ class ModelServing:
             self._access.check_model(identity, choices[0].full_name)
         return permitted
 
+    def permits(self, choice: ModelChoice, identity: Identity | None) -> bool:
+        """Whether the key is for an entry of ``choice``."""
+        grant = self._access.keys.grant(identity)
+        return identity is None or (grant is not None and _of_key(choice, grant) is not None)
+
     async def admit(self, context: RequestContext, choices: Sequence[ModelChoice], input_tokens: int) -> None:
         """Count a request that goes to the first of ``choices``; see ``AccessControl.admit``."""
         first = choices[0]

@@ -1,17 +1,18 @@
 """Which models serve one request, and in which order: header, session, preferences, requested model, default.
 
 A guard that sends a request elsewhere decides alone, and so does the provider hint. A session that holds its model
-decides next; else the preferences are asked, and where none of them fits, it is the requested model or the default.
-What was decided is settled with the session, which may refuse to pay for another model than its own, and is remembered.
+decides next; else the preferences are asked, and where none of them fits, or the client's key is for none of their
+models, it is the requested model or the default. What was decided is settled with the session, which may refuse to pay
+for another model than its own, and is remembered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from router.context import RequestContext
+from router.context import Identity, RequestContext
 from router.dialects.canonical import ChatRequest
 from router.routing import prompt
 from router.routing.affinity import SessionAffinity
@@ -43,17 +44,28 @@ class ModelDecision:
 
     @property
     def route(self) -> str | None:
-        """The preference that was chosen, whether or not the session went along."""
+        """The preference that was chosen, whether or not the session, or the client's key, went along."""
         return None if self.preference is None else self.preference.route
 
 
 class ModelDecider:
-    """Decides for one model listener. ``affinity`` may be ``None``: no session is ever remembered then."""
+    """Decides for one model listener. ``affinity`` may be ``None``: no session is ever remembered then.
 
-    def __init__(self, router: ModelRouter, preferences: PreferenceRouter, affinity: SessionAffinity | None) -> None:
+    ``permits`` says whether a key is for one choice: no preference leads to what the client may not use.
+    """
+
+    def __init__(
+        self,
+        router: ModelRouter,
+        preferences: PreferenceRouter,
+        affinity: SessionAffinity | None,
+        *,
+        permits: Callable[[ModelChoice, Identity | None], bool] = lambda choice, identity: True,
+    ) -> None:
         self._router = router
         self._preferences = preferences
         self._affinity = affinity
+        self._permits = permits
 
     async def decide(self, request: ChatRequest, context: RequestContext, *, only: str | None = None) -> ModelDecision:
         """What serves ``request``, as the client sent it; the model ``only``, where a guard sends it there.
@@ -73,7 +85,7 @@ class ModelDecider:
             choices = self._usable((session.model, *session.fallbacks))
         else:
             preference = await self._ask(request, context, inline)
-            by, choices = self._decided(request, preference)
+            by, choices = self._decided(request, preference, context.identity)
         if session is None or self._affinity is None:
             return ModelDecision(request, choices, by, preference)
         candidate, *others = [choice.name for choice in choices]
@@ -90,10 +102,11 @@ class ModelDecider:
         return await self._preferences.decide(prompt.turns(request.messages), context, inline=inline)
 
     def _decided(
-        self, request: ChatRequest, preference: PreferenceDecision | None
+        self, request: ChatRequest, preference: PreferenceDecision | None, identity: Identity | None
     ) -> tuple[DecidedBy, tuple[ModelChoice, ...]]:
         preferred = () if preference is None else self._usable(preference.models)
-        return ("preference", preferred) if preferred else ("request", self._router.choices(request.model))
+        permitted = tuple([choice for choice in preferred if self._permits(choice, identity)])
+        return ("preference", permitted) if permitted else ("request", self._router.choices(request.model))
 
     def _usable(self, names: Iterable[str]) -> tuple[ModelChoice, ...]:
         """The choices for all of ``names`` that can be asked."""

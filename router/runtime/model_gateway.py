@@ -95,8 +95,10 @@ class ModelGateway:
     def paths(self, listener: Listener, admission: Admission) -> dict[str, Resource]:
         """What a model listener offers."""
         parts, config = self._parts, self._parts.config
-        decider = ModelDecider(self._router, self._preferences(listener), self._affinity)
-        completions = CompletionsHandler(decider, self._serving(self._members, listener), admission)
+        serving = self._serving(self._members, listener)
+        preferences = self._preferences(listener)
+        decider = ModelDecider(self._router, preferences, self._affinity, permits=serving.permits)
+        completions = CompletionsHandler(decider, serving, admission)
         moderator = Classifier(parts.triton, MODERATION_MODEL) if listener.moderations else None
         relay = self._relay("/moderations", listener)
         moderations = ModerationsHandler(moderator, relay, parts.access, max_chars=config.limits.max_guard_chars)

@@ -125,6 +125,17 @@ async def test_the_next_model_of_the_preference_stands_in(world: World) -> None:
     ]
 
 
+async def test_a_key_that_is_for_none_of_the_preferred_models_gets_the_requested_one(tmp_path: Path) -> None:
+    key = "tk-team-0123456789abcdef"
+    auth = f"auth: {{keys: [{{name: team, key: {key}, models: ['openai/*', 'groq/*']}}]}}\n"
+    config = CONFIG.replace("models: [mistral/codestral, coder, groq/llama-3.1-8b]", "models: [coder]")
+    async with _world(tmp_path, config + auth) as world:
+        world.models.headers["x-api-key"] = key
+        assert (await world.models.ask("openai/gpt-4o", text="code")).text == "I am openai."
+        assert (await world.models.ask("openai/gpt-4o", text="poems")).text == "I am groq."
+        assert (await world.models.ask("coder", text="Hello.")).status == 403
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_preferences_of_the_request_take_the_place_of_the_files(world: World, client: str) -> None:
     answer = await world.models.ask("openai/gpt-4o", client=client, text="code about maps", routing_preferences=INLINE)

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import orjson
 import pytest
 
-from router.context import RequestContext
+from router.context import Identity, RequestContext
 from router.dialects import openai_chat
 from router.dialects.canonical import ChatRequest
 from router.errors import InvalidRequest, ModelNotFound, ModelUnavailable
@@ -14,7 +14,7 @@ from router.pricing import PriceTable
 from router.routing.affinity import AffinitySettings, SessionAffinity
 from router.routing.budget import RoutingBudget
 from router.routing.model_decision import ModelDecider, ModelDecision
-from router.routing.models import ModelRouter, ProviderModel
+from router.routing.models import ModelChoice, ModelRouter, ProviderModel
 from router.routing.preferences import Preference, PreferenceRouter
 from router.routing.selection import ModelSelection
 from router.state.memory import MemoryStore
@@ -45,6 +45,7 @@ class Decisions:
         preferences: tuple[Preference, ...] = (CODE, CHAT),
         settings: AffinitySettings | None = None,
         error: ModelUnavailable | None = None,
+        permits: Callable[[ModelChoice, Identity | None], bool] = lambda choice, identity: True,
     ) -> None:
         self.orchestrator = ScriptedOrchestrator(scores or {}, error=error)
         router = PreferenceRouter(
@@ -66,14 +67,20 @@ class Decisions:
                 full_name=ROUTER.full_name,
                 count_degraded=lambda: None,
             )
-        self._decider = ModelDecider(ROUTER, router, affinity)
+        self._decider = ModelDecider(ROUTER, router, affinity, permits=permits)
 
     async def decide(
-        self, headers: Mapping[str, str] | None = None, *, model: str | None = None, **fields: object
+        self,
+        headers: Mapping[str, str] | None = None,
+        *,
+        model: str | None = None,
+        identity: Identity | None = None,
+        **fields: object,
     ) -> ModelDecision:
         body = {"model": model, "messages": [{"role": "user", "content": "hi"}], **fields}
         request: ChatRequest = openai_chat.decode_request(orjson.dumps(body))
         context = RequestContext("id", "llm", "/v1/chat/completions", headers or {}, time.monotonic() + 60)
+        context.identity = identity
         return await self._decider.decide(request, context)
 
 
@@ -192,3 +199,17 @@ async def test_preferences_of_the_request_are_used_and_taken_out() -> None:
     assert "routing_preferences" not in decision.request.payload
     with pytest.raises(InvalidRequest, match=r"routing_preferences\[0\].models\[0\]"):
         await Decisions().decide(routing_preferences=[{**own, "models": ["nope/x"]}])
+
+
+async def test_no_preference_leads_to_what_the_key_is_not_for() -> None:
+    team = Identity("team")
+
+    def permits(choice: ModelChoice, identity: Identity | None) -> bool:
+        return identity != team or choice.model != "big"
+
+    decisions = Decisions({"code": 0.9}, permits=permits)
+    assert (await decisions.decide(identity=team)).models == ("openai/small",)
+    assert (await decisions.decide()).models[0] == "openai/big"
+    none_left = Decisions({"code": 0.9}, preferences=(Preference("code", "code", ("smart",)),), permits=permits)
+    decision = await none_left.decide(model="openai/small", identity=team)
+    assert (decision.by, decision.models, decision.route) == ("request", ("openai/small",), "code")
