@@ -59,7 +59,7 @@ def _action(draft: Draft, path: KeyPath) -> Iterator[Problem]:
     if action == "route" and draft.get((*path, "route")) is None:
         yield draft.document.problem(place, "The action `route` needs `route`.", "Name an agent or a model there.")
     if action != "route" and draft.get((*path, "route")) is not None:
-        message = f"`route` is not used with the action `{action}`."
+        message = "`route` is only used with the action `route`."
         yield draft.document.problem((*path, "route"), message, "Write `action: route`, or remove it.", on_key=True)
 
 
@@ -78,20 +78,20 @@ def _listeners(draft: Draft, path: KeyPath) -> Iterator[Problem]:
 
 def _target(draft: Draft, place: KeyPath, listener: KeyPath) -> Iterator[Problem]:
     target, kind = draft.text(place) or "", draft.text((*listener, "type"))
-    agents = [name for name in draft.names((*listener, "agents"), "id") if kind == "agent"]
-    models = _models(draft) if kind == "model" else []
-    if not (agents or models) or target in agents or (models and _is_model(draft, target)):
+    if kind == "agent":
+        known = draft.names((*listener, "agents"), "id")
+    elif kind == "model":
+        known = _models(draft)
+    else:
         return
-    message = f"The listener {draft.show((*listener, 'name'))} has no {kind} {draft.show(place)} to send requests to."
-    yield draft.document.problem(place, message, did_you_mean(target, agents or models, plural=f"{kind}s"))
+    if target not in known and not (kind == "model" and f"{target.partition('/')[0]}/*" in known):
+        message = f"The listener {draft.show((*listener, 'name'))} has no {kind} {draft.show(place)} for requests."
+        yield draft.document.problem(place, message, did_you_mean(target, draft.spelled(known), plural=f"{kind}s"))
 
 
-def _models(draft: Draft) -> list[str]:
+def _models(draft: Draft) -> dict[str, KeyPath]:
+    """Every name under which a model can be asked for, with the place that it is from."""
     providers = ("model_providers",)
-    names = [*draft.names(providers, "model"), *draft.names(providers, "name")]
-    aliases = [str(path[-1]) for path in draft.entries(("model_aliases",))]
-    return [*names, *(name.partition("/")[2] for name in names), *aliases]
-
-
-def _is_model(draft: Draft, name: str) -> bool:
-    return name in _models(draft) or f"{name.partition('/')[0]}/*" in draft.names(("model_providers",), "model")
+    names = {**draft.names(providers, "name"), **draft.names(providers, "model")}
+    bare = {name.partition("/")[2]: path for name, path in names.items()}
+    return {**bare, **names, **{str(path[-1]): path for path in draft.entries(("model_aliases",))}}

@@ -13,7 +13,7 @@ from contextlib import aclosing
 
 from router.aio import timeout
 from router.context import AnswerTransform, LocalReply, RequestContext
-from router.dialects.canonical import ChatRequest, JsonObject, chunk, chunk_base
+from router.dialects.canonical import ChatRequest, JsonObject, Usage, chunk, chunk_base, usage_chunk
 from router.errors import GatewayError, GuardrailUnavailable
 from router.guardrails.engine import Guard, Judgement, judge, judge_one
 from router.guardrails.policy import Windowing
@@ -201,14 +201,15 @@ class _GuardedAnswer:
         return None
 
     def _ending(self, said: LocalReply) -> list[JsonObject]:
-        """The refusal as the end of the answer, or all of it."""
+        """The refusal as the end of the answer, or all of it, with the tokens that were counted so far."""
         if self._last is None:
             base = chunk_base(self._context.attempts[-1].model if self._context.attempts else "")
             first = {"role": "assistant", "content": said.message}
         else:
             base = {name: self._last[name] for name in ("id", "object", "created", "model") if name in self._last}
             first = {"content": f"\n\n{said.message}"}
-        return [chunk(first, base=base), chunk({}, base=base, finish_reason="content_filter")]
+        ending = chunk({}, base=base, finish_reason="content_filter")
+        return [chunk(first, base=base), ending, usage_chunk(self._context.usage or Usage(0, 0), base=base)]
 
 
 def _gravity(judgement: Judgement) -> tuple[int, float]:
