@@ -12,6 +12,7 @@ left out as long as something else is left.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from router.errors import ModelNotFound, ProviderUnavailable
 HINT_HEADER = "x-arch-llm-provider-hint"
 
 _WILDCARD = "*"
+_MAX_REMEMBERED = 256
 _MAX_SHOWN_CHARS = 128  # of a name in an error; names of the configuration are no longer
 _MAX_NAME_CHARS = 512  # of a name below a wildcard, which is remembered in many places; ARNs of Bedrock are long
 
@@ -93,6 +95,10 @@ class ModelRouter:
         default = next((resolved[entry.name] for entry in self._exact if entry.default), ())
         self._resolved = {name: _preferring_available(choices) for name, choices in resolved.items()}
         self._default = _preferring_available(default)
+        # Clients name few models; what they make up is short (``_MAX_NAME_CHARS``), and soon forgotten.
+        self._found_below_wildcard = functools.lru_cache(maxsize=_MAX_REMEMBERED)(
+            lambda name: _preferring_available(self._below_wildcard(name))
+        )
 
     def choices(self, requested: str | None, hint: str | None = None) -> tuple[ModelChoice, ...]:
         """What to try for ``requested``, in this order; the default when nothing is requested. ``hint`` wins over both.
@@ -131,7 +137,7 @@ class ModelRouter:
 
     def _find(self, name: str) -> tuple[ModelChoice, ...]:
         known = self._resolved.get(name)
-        return known if known is not None else _preferring_available(self._below_wildcard(name))
+        return known if known is not None else self._found_below_wildcard(name)
 
     def _resolve_exact(self) -> Iterator[tuple[str, tuple[ModelChoice, ...]]]:
         """Names of entries first, so that names of models, which follow, win over them."""
