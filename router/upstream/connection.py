@@ -120,6 +120,11 @@ class Connection(asyncio.Protocol):
             self._resume_reading()
         return self.answer.take()
 
+    def take_rest(self, max_bytes: int) -> bytes | None:
+        """What is left of the body, where all of it is here and no more than ``max_bytes``; else ``None``."""
+        answer = self.answer
+        return answer.take() if answer.phase == "complete" and answer.buffered <= max_bytes else None
+
     def release(self) -> bool:
         """End the exchange: back to idle when another one may follow (``True``), else the connection is closed."""
         if not (self.answer.phase == "complete" and self.answer.keep_alive and not self._unsent and self.usable):

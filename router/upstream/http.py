@@ -7,6 +7,7 @@ environment. It speaks HTTP/1.1 over its own connections (``pool``, ``connection
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -66,6 +67,8 @@ class UpstreamResponse:
 
     async def read(self, max_bytes: int) -> bytes:
         """The whole body. Raises ``UpstreamProtocolError`` when it is longer than ``max_bytes``."""
+        if self._decoder is None and (whole := self._borrowed().take_rest(max_bytes)) is not None:
+            return whole
         parts: list[bytes] = []
         size = 0
         async with aclosing(self.iter_bytes()) as pieces:
@@ -177,6 +180,7 @@ class HttpClient:
         await self._pool.close()
 
 
+@functools.lru_cache(maxsize=128)
 def _media_type(value: bytes | None) -> str:
     if value is None:
         return _DEFAULT_CONTENT_TYPE
