@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Protocol, TextIO
@@ -54,18 +55,28 @@ class JsonAccess:
     def __init__(self, stream: TextIO, fields: Mapping[str, object]) -> None:
         self._stream = stream
         self._fields = {"level": "info", "logger": NAME, "message": MESSAGE, **fields}
+        self._second = -1
+        self._until_second = ""
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def write(self, entry: Mapping[str, object]) -> None:
         """Encode one line and see to it that it is written soon."""
-        now = datetime.now(timezone.utc)
-        line = {"ts": now.isoformat(timespec="milliseconds"), **self._fields, **entry}
+        line = {"ts": self._timestamp(), **self._fields, **entry}
         self._lines.append(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
         if len(self._lines) >= _FLUSH_LINES:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_FLUSH_AFTER_S, self.flush)
+
+    def _timestamp(self) -> str:
+        """ISO 8601 with milliseconds; most of it is the same for a second."""
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._until_second = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._until_second}.{int((now - second) * 1000):03d}+00:00"
 
     def flush(self) -> None:
         """Write the lines so far in one piece."""
