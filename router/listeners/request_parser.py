@@ -109,9 +109,8 @@ class RequestParser:
 
     __slots__ = (
         "_ended",
-        "_field_bytes",
         "_fields",
-        "_fields_left",
+        "_lines",
         "_llhttp",
         "_max_body_bytes",
         "_offered_method",
@@ -132,9 +131,8 @@ class RequestParser:
         self._offered_method = b""
         self._unproductive = 0  # bytes that brought neither a head nor a part of a body
         self._target = b""
+        self._lines: list[tuple[bytes, bytes]] = []
         self._fields: dict[str, str] = {}
-        self._fields_left = MAX_FIELDS
-        self._field_bytes = 0
 
     def feed(self, data: bytes) -> None:
         """Take in what the connection brought. Raises ``MalformedRequest``; the parser is of no use afterwards."""
@@ -171,9 +169,7 @@ class RequestParser:
         """llhttp: the first byte of a request."""
         self.head_begun = True
         self._target = b""
-        self._fields = {}
-        self._fields_left = MAX_FIELDS
-        self._field_bytes = 0
+        self._lines.clear()
 
     def on_url(self, data: bytes) -> None:
         """llhttp: a piece of the target."""
@@ -183,19 +179,13 @@ class RequestParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """llhttp: a field of the head, or of the trailer of a chunked body."""
-        size = len(name) + len(value) + 4
-        self._fields_left -= 1
-        self._field_bytes += size
-        if size > MAX_LINE_BYTES or self._field_bytes > MAX_HEAD_BYTES or self._fields_left < 0:
-            raise self._malformed("the head is too large")
-        if self._request is None:
-            key, text = name.lower().decode("ascii"), value.decode("utf-8", "surrogateescape")
-            known = self._fields.get(key)
-            self._fields[key] = text if known is None else f"{known}, {text}"
+        if self._request is None:  # what is in a trailer is nobody's concern
+            self._lines.append((name, value))
 
     def on_headers_complete(self) -> None:
         """llhttp: the empty line behind a head."""
-        parser, fields = self._llhttp, self._fields
+        parser = self._llhttp
+        self._fields = fields = self._read_fields()
         version = parser.get_http_version()
         method = parser.get_method()
         if version not in _VERSIONS or method == b"CONNECT":
@@ -214,6 +204,21 @@ class RequestParser:
         self._unproductive = 0
         self.head_begun = False
         self.begun.append(request)
+
+    def _read_fields(self) -> dict[str, str]:
+        lines, self._lines = self._lines, []
+        if len(lines) > MAX_FIELDS:
+            raise self._malformed("the head has too many fields")
+        fields: dict[str, str] = {}
+        size = 0
+        for name, value in lines:
+            line_bytes = len(name) + len(value) + 4
+            size += line_bytes
+            if line_bytes > MAX_LINE_BYTES or size > MAX_HEAD_BYTES:
+                raise self._malformed("the head is too large")
+            key, text = name.lower().decode("ascii"), value.decode("utf-8", "surrogateescape")
+            fields[key] = f"{fields[key]}, {text}" if key in fields else text
+        return fields
 
     def on_body(self, data: bytes) -> None:
         """llhttp: a part of the body, without its framing."""

@@ -40,7 +40,7 @@ async def write_stream(
     exchange.begin(reply.status, headers)
     try:
         try:
-            await _copy(body, exchange, context.remaining_s())
+            await _copy(body, exchange, context)
         except GatewayError as exc:
             logger.warning(
                 "stream broke off",
@@ -54,11 +54,12 @@ async def write_stream(
         await body.aclose()
 
 
-async def _copy(body: ByteStream, exchange: Exchange, timeout_s: float) -> None:
+async def _copy(body: ByteStream, exchange: Exchange, context: RequestContext) -> None:
     try:
-        async with timeout(timeout_s):
+        async with timeout(context.remaining_s()):
             async for data in body:
                 exchange.write(data)
+                context.streamed_events += data.count(b"\n\n")
                 if exchange.writing_paused:
                     await exchange.drained()
             exchange.end()
