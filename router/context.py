@@ -117,14 +117,14 @@ class RequestContext:
     ``deadline`` is on the monotonic clock. ``dialect`` is that of the path, in which errors are told too. ``degraded``
     names the parts that were gone while it was served; the listener shows them in ``x-trident-degraded``. ``attempts``
     has every try at an upstream, the newest last. ``usage`` is what the answer counted, once it is there;
-    ``counts_usage`` says that somebody relies on it.
+    ``counts_usage`` says that somebody relies on it. ``streamed_events`` is how many events of it went to the client.
     ``credential_header`` names the header with the key that ``identity`` came from, which is for the gateway alone.
     ``answer_transform`` sees the answer before the client does. ``filter_state`` is what filters keep between a request
-    and its answer, under keys that begin with their own name. ``upstream_headers`` go to whoever answers beside those of
-    the client that are forwarded; ``None`` keeps one from being forwarded. ``verdicts`` are those of guards, in the order
-    in which they were given; a guard on a streamed answer has one for the whole of it.
-    ``response_headers`` are sent with whatever the answer is, errors included. ``on_finished`` is called once each, in
-    order, when the last byte is out or the request was given up.
+    and its answer, under keys that begin with their own name. ``upstream_headers`` go to whoever answers beside those
+    of the client that are forwarded; ``None`` keeps one from being forwarded. ``verdicts`` are those of guards, in the
+    order in which they were given; a guard on a streamed answer has one for the whole of it. ``response_headers`` are
+    sent with whatever the answer is, errors included. ``on_finished`` is called once each, in order, when the last byte
+    is out or the request was given up.
     """
 
     request_id: str
@@ -141,6 +141,7 @@ class RequestContext:
     attempts: list[Attempt] = field(default_factory=list)
     usage: Usage | None = None
     counts_usage: bool = False
+    streamed_events: int = 0
     answer_transform: AnswerTransform | None = None
     filter_state: dict[Hashable, Any] = field(default_factory=dict)
     upstream_headers: dict[str, str | None] = field(default_factory=dict)

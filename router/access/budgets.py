@@ -6,7 +6,7 @@ import math
 from typing import Protocol
 
 from router.access.quotas import NANO_USD, Quota
-from router.context import RequestContext
+from router.context import Attempt, RequestContext
 from router.dialects.canonical import Usage
 from router.errors import PermissionDenied
 
@@ -44,13 +44,19 @@ def reservation(quota: Quota, model: str, input_tokens: int, prices: PriceTable)
 def used_in_the_end(quota: Quota, model: str, reserved: int, context: RequestContext, prices: PriceTable) -> int:
     """What a request counts as once it is over.
 
-    Requests count whatever became of them. Where no answer counted its tokens, the reservation stands, unless every
-    try failed: then nothing was used.
+    Requests count whatever became of them. Where no answer counted its tokens, nothing was used if every try failed
+    before it began. Else the reservation stands, and with it each event of a stream that was left or broke, which has a
+    token at least: nobody gets tokens for nothing by leaving before they are counted.
     """
     if quota.resource == "requests":
         return reserved
     if context.usage is None:
-        return 0 if context.attempts and all(_failed(attempt.outcome) for attempt in context.attempts) else reserved
+        if context.attempts and all(map(_used_nothing, context.attempts)):
+            return 0
+        if quota.resource == "tokens":
+            return reserved + context.streamed_events
+        served_by = context.attempts[-1].full_model if context.attempts else model
+        return reserved + (cost_nano_usd(quota, served_by, Usage(0, context.streamed_events), prices) or 0)
     if quota.resource == "tokens":
         return context.usage.total
     served_by = context.attempts[-1].full_model if context.attempts else model
@@ -68,5 +74,5 @@ def cost_nano_usd(quota: Quota, model: str, usage: Usage, prices: PriceTable) ->
     return None if cost is None else math.ceil(cost * NANO_USD)
 
 
-def _failed(outcome: str | None) -> bool:
-    return outcome not in (None, "ok", "cancelled")
+def _used_nothing(attempt: Attempt) -> bool:
+    return attempt.outcome not in (None, "ok", "cancelled") and attempt.first_byte_s is None

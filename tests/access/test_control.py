@@ -131,6 +131,28 @@ async def test_what_counts_in_the_end(usage: Usage | None, outcomes: list[str], 
     assert context.response_headers["x-ratelimit-remaining-tokens"] == str(99 - used)
 
 
+@pytest.mark.parametrize(("outcome", "first_byte_s"), [("cancelled", 0.1), ("upstream_unreachable", 0.1), ("ok", 0.1)])
+async def test_a_stream_whose_tokens_nobody_counted_counts_by_its_events(outcome: str, first_byte_s: float) -> None:
+    world = World(rate_limit={"tokens": 100, "unit": "minute"}, budget={"usd": 1})
+    context = await world.admit(40)
+    context.attempts.append(Attempt("openai", MODEL, 0.0, outcome, first_byte_s=first_byte_s))
+    context.streamed_events = 30
+    for finished in context.on_finished:
+        finished(context)
+    assert (await world.admit(1)).response_headers["x-ratelimit-remaining-tokens"] == "29"
+
+
+async def test_what_a_stream_that_was_left_cost_is_paid_for() -> None:
+    world = World(budget={"usd": 1})
+    context = await world.admit(10)
+    context.attempts.append(Attempt("openai", MODEL, 0.0, "cancelled", first_byte_s=0.1))
+    context.streamed_events = 1000
+    for finished in context.on_finished:
+        finished(context)
+    with pytest.raises(InsufficientQuota):
+        await world.admit(10)
+
+
 async def test_a_request_that_one_limit_refuses_counts_for_none() -> None:
     world = World(per_minute(requests=1), rate_limit={"requests": 3, "unit": "minute"})
     await world.admit(headers={"x-user": "ada"})
@@ -153,7 +175,7 @@ async def test_a_budget_in_tokens_is_used_up_until_its_period_is_over() -> None:
     assert error.retry_after_s == pytest.approx(86_400 - NOON % 86_400)
     assert error.context.response_headers == {}  # type: ignore[attr-defined]
     assert world.recorded.count(semconv.ACCESS_REFUSALS, "insufficient_quota") == 1
-    world.now += error.retry_after_s
+    world.now += error.retry_after_s or 0
     await world.admit(100)
 
 

@@ -110,6 +110,21 @@ async def test_one_who_fails_at_the_end_of_a_request_keeps_no_other_from_being_t
     assert "a defect" in caplog.text
 
 
+async def test_the_events_of_a_stream_are_counted() -> None:
+    seen: list[int] = []
+    stream = _streaming(b"data: 1\n\ndata: 2\n\n", b"data: 3\n\n")
+
+    async def handler(context: RequestContext, body: bytes) -> Reply:
+        context.on_finished.append(lambda finished: seen.append(finished.streamed_events))
+        return await stream(context, body)
+
+    async with _listening(handler) as listener:
+        async with _post(listener) as response:
+            await response.read()
+        await listener.drain()
+    assert seen == [3]
+
+
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "ü"])
 async def test_a_request_id_that_may_not_stand_in_a_log_is_replaced(given: str) -> None:
     async with _listening() as listener, _post(listener, headers={"x-request-id": given}) as response:
