@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -27,13 +28,17 @@ def resolve_overlaps(findings: Iterable[Finding], text: str) -> list[Finding]:
     Overlapping findings of one entity become one. Among different entities the higher score wins, then the longer one;
     what sticks out of the winner stays with the loser where it has a letter or digit.
     """
-    kept: list[Finding] = []
+    kept: list[Finding] = []  # in the order of the text, without overlaps
     for finding in sorted(_united(findings, text), key=lambda one: (-one.score, one.start - one.end, one.start)):
         for start, end in _uncovered(finding, kept):
             part = text[start:end]
             if any(map(str.isalnum, part)):
-                kept.append(replace(finding, start=start, end=end, text=part))
-    return sorted(kept, key=lambda one: one.start)
+                insort(kept, replace(finding, start=start, end=end, text=part), key=_start_of)
+    return kept
+
+
+def _start_of(finding: Finding) -> int:
+    return finding.start
 
 
 def _united(findings: Iterable[Finding], text: str) -> list[Finding]:
@@ -55,11 +60,13 @@ def _united(findings: Iterable[Finding], text: str) -> list[Finding]:
 
 
 def _uncovered(finding: Finding, kept: Sequence[Finding]) -> list[tuple[int, int]]:
-    """The parts of ``finding`` that none of ``kept`` covers."""
+    """The parts of ``finding`` that none of ``kept``, which are in order, covers."""
     parts = []
     start = finding.start
-    overlapping = [one for one in kept if one.start < finding.end and one.end > finding.start]
-    for one in sorted(overlapping, key=lambda one: one.start):
+    first = max(0, bisect_right(kept, finding.start, key=_start_of) - 1)
+    for one in kept[first : bisect_left(kept, finding.end, key=_start_of)]:
+        if one.end <= start:
+            continue
         if start < one.start:
             parts.append((start, one.start))
         start = max(start, one.end)

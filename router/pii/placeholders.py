@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Literal
 
 from router.pii.findings import Entity, Finding
@@ -27,6 +28,7 @@ _BEGUN_IN_JSON = re.compile(
 
 Syntax = Literal["text", "json"]
 
+MOST_MENTIONED = 500
 _FEWEST_CHARS = 4  # of a value that is looked for wherever it stands
 
 
@@ -65,13 +67,14 @@ class Placeholders:
     def mentions(self, text: str) -> list[Finding]:
         """Where ``text`` has what has a placeholder already, whether or not anything there says what it is.
 
-        Values that are very short, or begin or end inside of a word, are left alone.
+        Values that are very short, or begin or end inside of a word, are left alone, and those beyond the first
+        ``MOST_MENTIONED``.
         """
-        return (
-            [finding for (entity, value) in self._placeholders for finding in _mentions(text, entity, value)]
-            if text
-            else []
-        )
+        return [
+            finding
+            for entity, value in islice(self._placeholders, MOST_MENTIONED)
+            for finding in _mentions(text, entity, value)
+        ]
 
     def replace(self, text: str, findings: Sequence[Finding]) -> str:
         """``text`` with a placeholder for each finding; ``findings`` are in its order and do not overlap."""

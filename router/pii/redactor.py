@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import re
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -55,8 +56,8 @@ class Redactor:
     async def find_all(self, texts: Sequence[str], *, timeout_s: float) -> list[list[Finding]]:
         """What patterns and the model find in each text. Raises ``ModelUnavailable``; without a model, nothing."""
         if self._named is None:
-            return await self._find_patterns(texts)
-        named, found = await asyncio.gather(self._named.find(texts, timeout_s=timeout_s), self._find_patterns(texts))
+            return await self.find_patterns(texts)
+        named, found = await asyncio.gather(self._named.find(texts, timeout_s=timeout_s), self.find_patterns(texts))
         return [
             self._accept([*by_pattern, *by_model], text)
             for by_pattern, by_model, text in zip(found, named, texts, strict=True)
@@ -67,19 +68,16 @@ class Redactor:
         found = await self.find_all(texts, timeout_s=timeout_s)
         return [marked(text, findings) for text, findings in zip(texts, found, strict=True)]
 
-    def pseudonymise(
+    async def pseudonymise(
         self, texts: Sequence[str], found: Sequence[Sequence[Finding]], placeholders: Placeholders
     ) -> list[str]:
         """Each text with placeholders for what was ``found`` in it, and for what was found in any other of them."""
-        for findings in found:
-            placeholders.add(findings)
-        everywhere = [
-            resolve_overlaps([*findings, *placeholders.mentions(text)], text)
-            for text, findings in zip(texts, found, strict=True)
-        ]
-        return [placeholders.replace(text, findings) for text, findings in zip(texts, everywhere, strict=True)]
+        if sum(map(len, texts)) > _LONG_CHARS:
+            return await asyncio.to_thread(_pseudonymised, texts, found, placeholders)
+        return _pseudonymised(texts, found, placeholders)
 
-    async def _find_patterns(self, texts: Sequence[str]) -> list[list[Finding]]:
+    async def find_patterns(self, texts: Sequence[str]) -> list[list[Finding]]:
+        """What patterns find in each text; long ones are searched beside the event loop."""
         return [
             await asyncio.to_thread(self.find, text) if len(text) > _LONG_CHARS else self.find(text) for text in texts
         ]
@@ -89,13 +87,29 @@ class Redactor:
         likely = [finding for finding in findings if finding.score >= self._min_score]
         if not likely:
             return []
-        placeholders = [match.span() for match in MARK.finditer(text)]
+        marks = [match.span() for match in MARK.finditer(text)]
         return [
             finding
             for finding in resolve_overlaps(likely, text)
             if not (self._allowed is not None and self._allowed.fullmatch(finding.text))
-            and not any(start < finding.end and finding.start < end for start, end in placeholders)
+            and not _touches_any(finding, marks)
         ]
+
+
+def _pseudonymised(texts: Sequence[str], found: Sequence[Sequence[Finding]], placeholders: Placeholders) -> list[str]:
+    for findings in found:
+        placeholders.add(findings)
+    everywhere = [
+        resolve_overlaps([*findings, *placeholders.mentions(text)], text)
+        for text, findings in zip(texts, found, strict=True)
+    ]
+    return [placeholders.replace(text, findings) for text, findings in zip(texts, everywhere, strict=True)]
+
+
+def _touches_any(finding: Finding, spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether ``finding`` overlaps one of ``spans``, which are in order and do not overlap."""
+    behind = bisect_left(spans, (finding.end, 0))
+    return behind > 0 and spans[behind - 1][1] > finding.start
 
 
 def _any_of(allow: Sequence[str]) -> re.Pattern[str] | None:

@@ -127,7 +127,7 @@ async def test_the_same_value_has_the_same_placeholder_in_every_text() -> None:
     texts = ["card 4111 1111 1111 1111", "(4111 1111 1111 1111) and 5555-5555-5555-4444"]
     found = await redactor.find_all(texts, timeout_s=5)
     found[1] = [one for one in found[1] if one.text.startswith("5")]  # the first is only known from the other text
-    assert redactor.pseudonymise(texts, found, placeholders) == [
+    assert await redactor.pseudonymise(texts, found, placeholders) == [
         "card <CREDIT_CARD_1>",
         "(<CREDIT_CARD_1>) and <CREDIT_CARD_2>",
     ]
