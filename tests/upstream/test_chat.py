@@ -276,14 +276,11 @@ async def test_a_stream_that_begins_with_nonsense_has_not_begun(data: bytes) -> 
 
 @pytest.mark.parametrize(
     ("value", "least", "most"),
-    [
-        ("3", 3, 3),
-        (format_datetime(datetime.now(timezone.utc) + timedelta(seconds=90), usegmt=True), 60, 90),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
-        ("999999999", 3600, 3600),
-    ],
+    [("3", 3, 3), ("in a minute", 30, 60), ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0), ("999999999", 3600, 3600)],
 )
 async def test_retry_after_is_a_number_or_a_date(value: str, least: float, most: float) -> None:
+    if value == "in a minute":
+        value = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=60), usegmt=True)
     async with FakeAgent(behaviour=agents.fail(429, "Slow.", retry_after=value)) as agent, _upstream(agent) as upstream:
         with pytest.raises(UpstreamStatus) as caught:
             await upstream.complete(_request(), _context())
