@@ -1,4 +1,4 @@
-"""Cross-checks of names: agents, filters, orchestrators, endpoints, targets. No name twice, none that leads nowhere."""
+"""Cross-checks of names: agents, orchestrators, endpoints, targets. No name twice, none that leads nowhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from router.config.draft import Draft
+from router.config.filter_checks import check_filters
 from router.config.listeners import DEFAULT_ORCHESTRATOR
 from router.config.problems import KeyPath, Problem, did_you_mean
 
@@ -16,7 +17,7 @@ def check_references(draft: Draft) -> Iterator[Problem]:
     """Every name that is defined twice or used without being defined."""
     yield from _definitions(draft)
     yield from _listeners(draft)
-    yield from _filters(draft)
+    yield from check_filters(draft)
     yield from _prompt_targets(draft)
     yield from _storage(draft)
 
@@ -34,14 +35,11 @@ def _definitions(draft: Draft) -> Iterator[Problem]:
 
 def _listeners(draft: Draft) -> Iterator[Problem]:
     agents = draft.names(("agents",), "id")
-    filters = draft.names(("filters",), "id")
     used = set()
     for listener in draft.entries(("listeners",)):
         yield from _router(draft, (*listener, "router"))
-        yield from _filter_lists(draft, listener, filters)
         yield from draft.duplicates(_all(draft, (*listener, "agents"), "id"), "agent", "List each agent once.")
         for entry in draft.entries((*listener, "agents")):
-            yield from _filter_lists(draft, entry, filters)
             name = draft.text((*entry, "id"))
             used.add(name)
             if name is not None and name not in agents:
@@ -59,23 +57,6 @@ def _router(draft: Draft, path: KeyPath) -> Iterator[Problem]:
         return
     hint = did_you_mean(name, [*draft.spelled(orchestrators), DEFAULT_ORCHESTRATOR], plural="orchestrators")
     yield draft.document.problem(path, f"There is no orchestrator {draft.show(path)}.", hint)
-
-
-def _filter_lists(draft: Draft, path: KeyPath, filters: dict[str, KeyPath]) -> Iterator[Problem]:
-    for key in ("input_filters", "output_filters"):
-        for place, name in draft.texts((*path, key)):
-            if name not in filters:
-                yield draft.unknown(place, filters, what="filter", plural="filters")
-
-
-def _filters(draft: Draft) -> Iterator[Problem]:
-    for path in draft.entries(("filters",)):
-        kind = draft.text((*path, "type")) or "mcp"
-        needed = {"mcp": "url", "http": "url", "guardrail": "model"}.get(kind)
-        if needed is not None and draft.get((*path, needed)) is None:
-            message = f"A filter of type `{kind}` needs `{needed}`."
-            what = "where the service listens" if needed == "url" else "the classifier's name in the model repository"
-            yield draft.document.problem(path, message, f"Add `{needed}`: {what}.")
 
 
 def _prompt_targets(draft: Draft) -> Iterator[Problem]:

@@ -266,6 +266,50 @@ REFERENCES = {
         "A filter of type `guardrail` needs `model`.",
         "Add `model`: the classifier's name in the model repository.",
     ),
+    "regex filter without patterns": Case(
+        agents(more="filters: [{id: f, type: regex}]\n"),
+        *(10, 11, "filters[0]"),
+        "A filter of type `regex` needs `patterns`.",
+        "Add `patterns`: what it looks for.",
+    ),
+    "filter listed twice": Case(
+        agents(offered="{id: a, input_filters: [f, f]}", more="filters: [{id: f, url: 'http://h:2'}]\n"),
+        *(9, 36, "listeners[0].agents[0].input_filters[1]"),
+        "The filter `f` is taken by listeners[0].agents[0].input_filters[0], line 9.",
+        "List each filter once.",
+    ),
+    "header filter on answers": Case(
+        agents(offered="{id: a, output_filters: [f]}", more="filters: [{id: f, type: header}]\n"),
+        *(9, 34, "listeners[0].agents[0].output_filters[0]"),
+        "`f` looks at requests only.",
+        "List it under `input_filters`.",
+    ),
+    "two patterns of one name": Case(
+        agents(
+            more="filters: [{id: f, type: regex, patterns: [{name: p, pattern: a}, {name: p, pattern: b}]}]\n",
+        ),
+        *(10, 73, "filters[0].patterns[1].name"),
+        "The pattern `p` is taken by filters[0].patterns[0].name, line 10.",
+        "Give each its own name.",
+    ),
+    "filter for an agent that there is not": Case(
+        agents(more="filters: [{id: f, url: 'http://h:2', when: {agents: [b]}}]\n"),
+        *(10, 54, "filters[0].when.agents[0]"),
+        "There is no agent `b`.",
+        "Known agents: `a`.",
+    ),
+    "credentials let through": Case(
+        agents(more="filters: [{id: f, type: header, forward: [Authorization]}]\n"),
+        *(10, 43, "filters[0].forward[0]"),
+        "`Authorization` carries credentials of the client.",
+        "Leave it out, or say `forward_credentials: true`.",
+    ),
+    "credentials copied": Case(
+        agents(more="filters: [{id: f, type: header, metadata: {key: X-API-Key}}]\n"),
+        *(10, 49, "filters[0].metadata.key"),
+        "`X-API-Key` carries credentials of the client.",
+        "Leave it out, or say `forward_credentials: true`.",
+    ),
     "unknown endpoint": Case(
         models(
             more="endpoints: {weather: {endpoint: 'h:1'}}\n"

@@ -36,6 +36,37 @@ FULL = """\
         model: toxicity
         threshold: 0.8
         message: Let us keep it friendly.
+        when: {roles: [user, tool], models: [openai/*], agents: [concierge], paths: [/v1/messages]}
+        sample: 0.5
+      - id: scanner
+        url: http://localhost:10502
+        type: http
+        headers: {x-scanner-key: the-key-of-the-scanner}
+        forward_headers: [x-tenant]
+        max_response: 1 MiB
+      - id: secrets
+        type: regex
+        max_match_bytes: 4096
+        patterns:
+          - name: api_key
+            pattern: sk-[A-Za-z0-9]{20,}
+            replacement: "***"
+            direction: output
+          - name: codename
+            pattern: (?i)project[ -]falcon
+            action: block
+            message: That project is confidential.
+      - id: tenants
+        type: header
+        set: {x-gateway: trident}
+        forward: [x-tenant]
+        remove: [baggage]
+        require: [x-tenant]
+        metadata: {tenant: x-tenant}
+      - id: glossary
+        type: python
+        python: acme.glossary:Glossary
+        options: {language: de}
     model_providers:
       - model: openai/gpt-4o
         access_key: $OPENAI_API_KEY
@@ -117,6 +148,27 @@ FULL = """\
           on_exception: {message: No.}
           threshold: 0.7
           on_error: allow
+    guardrails:
+      - name: moderation
+        model: moderation
+        labels: {violence: 0.6, hate: 0.5}
+        threshold: 0.7
+        listeners: [travel, models]
+        direction: both
+        scope: newest_user
+        action: redact
+        placeholder: "[gone]"
+        message: Let us talk about something else.
+        on_block: error
+        reveal_score: true
+        shadow: true
+        on_error: allow
+        unseen: deny
+        timeout: 2s
+        stream: {window: chars, window_chars: 100, max_wait: 2s}
+      - name: topics
+        topic: {allow: [{name: travel, description: Trips and bookings.}], threshold: 0.3, model: small}
+      - {name: size, max: {chars: 10000, messages: 100}, action: route, route: concierge, listeners: [travel]}
     routing_preferences:
       - name: code generation
         description: writing new code
@@ -148,27 +200,6 @@ FULL = """\
       circuit_breaker: {consecutive_failures: 3, failure_ratio: 0.3, window: 1m, min_requests: 50, open_for: 10s}
       hedging: {enabled: true, min_delay: 200ms}
     auth:
-    guardrails:
-      - name: moderation
-        model: moderation
-        labels: {violence: 0.6, hate: 0.5}
-        threshold: 0.7
-        listeners: [travel, models]
-        direction: both
-        scope: newest_user
-        action: redact
-        placeholder: "[gone]"
-        message: Let us talk about something else.
-        on_block: error
-        reveal_score: true
-        shadow: true
-        on_error: allow
-        unseen: deny
-        timeout: 2s
-        stream: {window: chars, window_chars: 100, max_wait: 2s}
-      - name: topics
-        topic: {allow: [{name: travel, description: Trips and bookings.}], threshold: 0.3, model: small}
-      - {name: size, max: {chars: 10000, messages: 100}, action: route, route: concierge, listeners: [travel]}
       header: x-team-key
       keys:
         - name: research
@@ -276,10 +307,21 @@ def test_the_url_of_an_agent_says_what_it_speaks(url: str, dialect: str) -> None
 
 
 def test_filters(full: Config) -> None:
-    rewriter, redact, toxicity = full.filters
+    rewriter, redact, toxicity, scanner, secrets, tenants, glossary = full.filters
     assert (rewriter.type, rewriter.tool, rewriter.on_error, rewriter.timeout) == ("mcp", "rewrite", "deny", 5.0)
     assert (redact.type, redact.on_error, redact.timeout, redact.forward_credentials) == ("http", "allow", 0.75, True)
     assert (toxicity.type, toxicity.model, toxicity.threshold) == ("guardrail", "toxicity", 0.8)
+    assert toxicity.when is not None
+    assert (toxicity.when.roles, toxicity.when.models, toxicity.sample) == (("user", "tool"), ("openai/*",), 0.5)
+    assert (toxicity.when.agents, toxicity.when.paths) == (("concierge",), ("/v1/messages",))
+    assert (scanner.forward_headers, scanner.max_response) == (("x-tenant",), 2**20)
+    key, codename = secrets.patterns
+    assert (key.action, key.replacement, key.direction) == ("redact", "***", "output")
+    assert (codename.action, codename.message, codename.direction) == ("block", "That project is confidential.", "both")
+    assert secrets.max_match_bytes == 4096
+    assert (tenants.set, tenants.forward, tenants.remove) == ({"x-gateway": "trident"}, ("x-tenant",), ("baggage",))
+    assert (tenants.require, tenants.metadata) == (("x-tenant",), {"tenant": "x-tenant"})
+    assert (glossary.python, glossary.options) == ("acme.glossary:Glossary", {"language": "de"})
 
 
 def test_listeners(full: Config) -> None:
