@@ -1,0 +1,171 @@
+"""From the configuration to filters and chains: each filter once, whichever lists name it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias, cast
+
+from yarl import URL
+
+from router.config.filters import Filter as FilterConfig
+from router.config.filters import FilterPattern, FilterType
+from router.config.listeners import ListenerType
+from router.errors import OperatorError
+from router.filters.base import Closable, Filter
+from router.filters.bodies import BodyView, MessagesBody, WholeBody
+from router.filters.chain import FilterChain
+from router.filters.forwarding import HeaderForwarding
+from router.filters.header import HeaderFilter, HeaderRules
+from router.filters.http_callout import HttpFilter
+from router.filters.plugins import load_filter
+from router.filters.policy import Condition, FilterPolicy, PolicedFilter
+from router.filters.regex import RegexFilter
+from router.filters.text_patterns import TextPattern
+from router.telemetry.metrics import Metrics
+from router.upstream.http import Endpoint, HttpClient
+
+
+@dataclass(frozen=True, slots=True)
+class FilterParts:
+    """What filters are made with; ``view`` is how services see requests on the listener that a filter is for."""
+
+    client: HttpClient
+    metrics: Metrics
+    view: BodyView
+
+
+FilterBuilder: TypeAlias = Callable[[FilterConfig, FilterParts], Filter]
+
+
+def _http(config: FilterConfig, parts: FilterParts) -> Filter:
+    service = Endpoint(config.id, URL(config.url or ""), config.timeout, config.headers)
+    forwarding = HeaderForwarding(config.forward_headers, credentials=config.forward_credentials)
+    return HttpFilter(service, parts.view, parts.client, forwarding, max_response_bytes=config.max_response)
+
+
+def _mcp(config: FilterConfig, parts: FilterParts) -> Filter:
+    try:
+        # Only here: the SDK brings a web server along, which is a lot to load for those who have no such filter.
+        from router.filters.mcp_callout import McpFilter
+        from router.filters.mcp_session import McpSession
+    except ImportError as exc:
+        raise OperatorError(
+            f"The filter '{config.id}' needs the MCP SDK, which is not installed.",
+            fix="Run: pip install 'trident-router[mcp]'",
+        ) from exc
+    session = McpSession(
+        config.id,
+        config.url or "",
+        headers=config.headers,
+        timeout_s=config.timeout,
+        max_response_bytes=config.max_response,
+    )
+    forwarding = HeaderForwarding(config.forward_headers, credentials=config.forward_credentials)
+    return McpFilter(config.id, config.tool or config.id, session, parts.view, forwarding)
+
+
+def _regex(config: FilterConfig, parts: FilterParts) -> Filter:
+    inputs = [_pattern(pattern) for pattern in config.patterns if pattern.direction != "output"]
+    outputs = [_pattern(pattern) for pattern in config.patterns if pattern.direction != "input"]
+    return RegexFilter(config.id, inputs, outputs, max_match_bytes=config.max_match_bytes)
+
+
+def _pattern(pattern: FilterPattern) -> TextPattern:
+    return TextPattern(
+        pattern.name,
+        pattern.pattern,
+        pattern.action,
+        replacement=f"[{pattern.name}]" if pattern.replacement is None else pattern.replacement,
+        message=pattern.message or f"This contains something that is not allowed here ({pattern.name}).",
+    )
+
+
+def _header(config: FilterConfig, parts: FilterParts) -> Filter:
+    rules = HeaderRules(config.set, config.forward, config.remove, config.require, config.metadata)
+    return HeaderFilter(config.id, rules)
+
+
+def _python(config: FilterConfig, parts: FilterParts) -> Filter:
+    factory = load_filter(config.python or "")
+    try:
+        return factory(config.id, MappingProxyType(config.options))
+    except Exception as exc:  # whatever foreign code raises while it is made
+        raise OperatorError(
+            f"The filter '{config.id}' cannot be made: {type(exc).__name__}: {exc}.",
+            fix="Correct its `options`; what they mean says whoever wrote the filter.",
+        ) from exc
+
+
+# A new type of filter is a file, its keys in `router/config/filters.py`, and a line here.
+FILTER_TYPES: Mapping[FilterType, FilterBuilder] = MappingProxyType(
+    {"http": _http, "mcp": _mcp, "regex": _regex, "header": _header, "python": _python}
+)
+
+
+class Filters:
+    """The filters of one configuration, made when a chain first needs them. Close it with ``close``."""
+
+    def __init__(self, configs: Iterable[FilterConfig], client: HttpClient, metrics: Metrics) -> None:
+        self._configs = {config.id: config for config in configs}
+        self._parts = {
+            whole: FilterParts(client, metrics, WholeBody() if whole else MessagesBody()) for whole in (True, False)
+        }
+        self._made: dict[tuple[str, bool], tuple[Filter, PolicedFilter]] = {}
+
+    def chain(
+        self,
+        inputs: Iterable[str],
+        outputs: Iterable[str],
+        *,
+        listener: ListenerType,
+        agent: str | None = None,
+    ) -> FilterChain:
+        """The chain of a listener of this type, or of one ``agent`` on it: the ids in its two lists.
+
+        Raises ``OperatorError`` for a filter that cannot be made.
+        """
+        whole = listener == "model"
+        return FilterChain(
+            [self._filter(id_, whole) for id_ in inputs], [self._filter(id_, whole) for id_ in outputs], agent=agent
+        )
+
+    async def close(self) -> None:
+        """Let go of everything that filters hold on to."""
+        for filter_, _ in self._made.values():
+            if hasattr(filter_, "close"):
+                await cast("Closable", filter_).close()
+
+    def _filter(self, id_: str, whole: bool) -> PolicedFilter:
+        made = self._made.get((id_, whole))
+        if made is None:
+            config = self._configs[id_]
+            parts = self._parts[whole]
+            filter_ = _build(config, parts)
+            made = self._made[id_, whole] = (filter_, PolicedFilter(filter_, _policy(config), parts.metrics))
+        return made[1]
+
+
+def _build(config: FilterConfig, parts: FilterParts) -> Filter:
+    builder = FILTER_TYPES.get(config.type)
+    if builder is None:
+        known = ", ".join(FILTER_TYPES)
+        raise OperatorError(
+            f"The filter '{config.id}' is of type '{config.type}', which this version does not have.",
+            fix=f"Use one of: {known}.",
+        )
+    try:
+        return builder(config, parts)
+    except ValueError as exc:
+        raise OperatorError(
+            f"The filter '{config.id}' cannot be made: {exc}", fix="Correct the configuration."
+        ) from exc
+
+
+def _policy(config: FilterConfig) -> FilterPolicy:
+    when = config.when
+    condition = None
+    if when is not None:
+        condition = Condition(roles=when.roles, models=when.models, agents=when.agents, paths=when.paths)
+    return FilterPolicy(config.timeout, config.on_error, condition, config.sample)
