@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from router.config import Config, JailbreakGuard
+from router.config import Config, Filter, JailbreakGuard
 from router.config.guardrails import Guardrail
 from router.context import RouteDescription
+from router.filters.chain import FilterChain
+from router.filters.guardrail import GuardrailFilter
 from router.guardrails import (
     Guard,
     GuardPolicy,
@@ -34,6 +37,9 @@ def guard_models(config: Config) -> Iterator[str]:
     """The models on Triton that guards of ``config`` ask."""
     if config.prompt_guards.input_guards.jailbreak is not None:
         yield JAILBREAK_MODEL
+    for each in config.filters:
+        if each.type == "guardrail" and each.model is not None:
+            yield each.model
     for guardrail in config.guardrails:
         if guardrail.model is not None:
             yield guardrail.model
@@ -53,7 +59,7 @@ class Guards:
         jailbreak = config.prompt_guards.input_guards.jailbreak
         self._short_form = None if jailbreak is None else self._jailbreak_guard(jailbreak)
 
-    def admission(self, listener: str) -> Admission:
+    def admission(self, listener: str, filters: FilterChain) -> Admission:
         """What requests to a listener, and the answers to them, have to pass."""
         inputs = [] if self._short_form is None else [self._short_form]
         outputs = []
@@ -62,7 +68,16 @@ class Guards:
                 inputs += [self._guards[guardrail.name]] if guardrail.direction != "output" else []
                 outputs += [self._guards[guardrail.name]] if guardrail.direction != "input" else []
         max_chars = self._config.limits.max_guard_chars
-        return Admission(InputGuards(inputs, self._metrics, max_chars=max_chars), OutputGuards(outputs, self._metrics))
+        judging = InputGuards(inputs, self._metrics, max_chars=max_chars)
+        return Admission(judging, OutputGuards(outputs, self._metrics), filters)
+
+    def filter(self, config: Filter) -> GuardrailFilter:
+        """A filter of the type ``guardrail``; what happens while its model is gone is for the filter's policy."""
+        policy = GuardPolicy(config.id, timeout_s=config.timeout)
+        if config.message is not None:
+            policy = replace(policy, message=config.message)
+        check = LabelCheck(self._model(config.model or config.id), threshold=config.threshold)
+        return GuardrailFilter(Guard(policy, check), self._metrics, max_chars=self._config.limits.max_guard_chars)
 
     def _jailbreak_guard(self, jailbreak: JailbreakGuard) -> Guard:
         policy = GuardPolicy(
