@@ -18,6 +18,16 @@ class Choice(NamedTuple):
     member: Member
 
 
+def _presentable(member: Member, error: GatewayError) -> GatewayError:
+    """``error``, unless it is about a key of ours: some providers quote it, and it is none of the client's business."""
+    if error.status != HTTPStatus.UNAUTHORIZED or not member.own_credentials or not isinstance(error, UpstreamStatus):
+        return error
+    message = f"'{member.name}' refuses the credentials of the gateway."
+    return UpstreamStatus(
+        message, status=error.status, code=error.code, type_=error.type, retry_after_s=error.retry_after_s
+    )
+
+
 class Search:
     """The tries of one request, in rounds.
 
@@ -76,6 +86,7 @@ class Search:
 
     def failed(self, choice: Choice, error: GatewayError, remedy: Remedy) -> None:
         """``choice`` gave ``error``, for which ``remedy`` may help."""
+        error = _presentable(choice.member, error)
         self._limited = self._limited and error.status == HTTPStatus.TOO_MANY_REQUESTS
         self.unpaid = remedy == "larger" or not isinstance(error, UpstreamError)
         if remedy == "nothing":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from asyncio import CancelledError
 from collections.abc import Callable
 from http import HTTPStatus
@@ -11,6 +12,8 @@ from router.errors import GatewayError, UpstreamError, UpstreamStatus, UpstreamT
 from router.telemetry.metrics import AttemptOutcome, Metrics
 from router.upstream.retry import Remedy, diagnose
 from router.upstream.search import Choice
+
+logger = logging.getLogger(__name__)
 
 _MAX_CODE_CHARS = 64  # the code of an error may be a provider's own
 _TELLING_WAIT_S = 1.0  # what is cut short by the request's deadline sooner says nothing about the member
@@ -69,6 +72,8 @@ class Try:
         attempt, member = self._attempt, self._member
         if isinstance(error, UpstreamStatus):
             attempt.status = error.status
+            if error.status == HTTPStatus.UNAUTHORIZED and member.own_credentials:
+                logger.warning("provider refuses the credentials of the gateway", extra={"upstream": member.name})
         now = self._end(error.code[:_MAX_CODE_CHARS], _kind_of(error))
         diagnosis = diagnose(error, own_credentials=member.own_credentials)
         if diagnosis.aside_s is not None:

@@ -148,6 +148,17 @@ async def test_a_refused_key_is_not_tried_twice() -> None:
     assert [name for name, _, _ in tried(context)].count("west") == gateway.policy.breaker.consecutive_failures
 
 
+async def test_what_a_provider_says_about_a_key_of_ours_is_not_repeated(caplog: pytest.LogCaptureFixture) -> None:
+    gateway = Gateway()
+    refusal = UpstreamStatus("Wrong key: sk-ours.", status=401, code="invalid_api_key", type_="authentication_error")
+    for own, told in ((True, "'east' refuses the credentials of the gateway."), (False, "Wrong key: sk-ours.")):
+        east = gateway.member("east", refusal, own_credentials=own)
+        with pytest.raises(UpstreamStatus) as caught:
+            await gateway.fallback.to([Candidate((east,), "m")]).complete(request(), gateway.context())
+        assert (caught.value.status, caught.value.message) == (401, told)
+    assert [record.message for record in caplog.records].count("provider refuses the credentials of the gateway") == 1
+
+
 async def test_refused_credentials_of_the_client_are_final() -> None:
     gateway = Gateway()
     east, west = gateway.member("east", status(401), own_credentials=False), gateway.member("west", b"hello")
