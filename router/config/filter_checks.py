@@ -25,6 +25,7 @@ _TYPES_OF_KEY = {
     "forward_credentials": (*_SERVICE, "header"),
     "max_response": _SERVICE,
     "patterns": ("regex",),
+    "pii": ("pii",),
     "max_match_bytes": ("regex",),
     **dict.fromkeys(("set", "forward", "remove", "require", "metadata"), ("header",)),
     **dict.fromkeys(("python", "options"), ("python",)),

@@ -23,8 +23,9 @@ from router.config.fields import (
     Whole,
     refuse,
 )
+from router.config.pii import PiiSettings
 
-FilterType = Literal["mcp", "http", "guardrail", "regex", "header", "python"]
+FilterType = Literal["mcp", "http", "guardrail", "regex", "header", "pii", "python"]
 OnError = Literal["deny", "allow"]
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
@@ -109,7 +110,7 @@ class Filter(Section):
     type: FilterType = Field(
         default="mcp",
         description="`mcp`: a tool of an MCP server; `http`: a service that gets the body; `guardrail`: a classifier "
-        "on Triton; `regex`: patterns; `header`: headers; `python`: a class of your own.",
+        "on Triton; `regex`: patterns; `header`: headers; `pii`: personal data; `python`: a class of your own.",
     )
     url: Url | None = Field(default=None, description="Where the service listens. Needed by `mcp` and `http`.")
     transport: Literal["streamable-http"] = Field(default="streamable-http", description="MCP transport.")
@@ -147,6 +148,7 @@ class Filter(Section):
         default_factory=dict,
         description="What a `header` filter copies from headers of the client into the `metadata` of the body.",
     )
+    pii: PiiSettings = Field(default=PiiSettings(), description="What a `pii` filter finds and does.")
     python: PythonName | None = Field(
         default=None,
         description="The class of a `python` filter as `package.module:Class`, or the name of an installed one (entry "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias, get_args
 
-import phonenumbers
 from pydantic import AfterValidator, Field
 
 from router.config.fields import VALUE, Kind, Name, Score, Section, Text, refuse
@@ -39,6 +38,8 @@ PiiDirection: TypeAlias = Literal["input", "output", "both"]
 
 
 def _check_region(value: str) -> str:
+    import phonenumbers  # only here: a lot to load for those who name no country
+
     if value not in phonenumbers.SUPPORTED_REGIONS:
         refuse(f"{VALUE} is no country with telephone numbers.", "Write two capital letters of ISO 3166, as in `US`.")
     return value

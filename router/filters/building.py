@@ -24,16 +24,22 @@ from router.filters.policy import Condition, FilterPolicy, PolicedFilter
 from router.filters.regex import RegexFilter
 from router.filters.text_patterns import TextPattern
 from router.telemetry.metrics import Metrics
+from router.triton.client import TritonClient
+from router.triton.entities import EntityRecogniser
 from router.upstream.http import Endpoint, HttpClient
 
 
 @dataclass(frozen=True, slots=True)
 class FilterParts:
-    """What filters are made with; ``view`` is how services see requests on the listener that a filter is for."""
+    """What filters are made with; ``view`` is how services see requests on the listener that a filter is for.
+
+    ``triton`` serves the models of those filters that have one.
+    """
 
     client: HttpClient
     metrics: Metrics
     view: BodyView
+    triton: TritonClient | None = None
 
 
 FilterBuilder: TypeAlias = Callable[[FilterConfig, FilterParts], Filter]
@@ -87,6 +93,18 @@ def _header(config: FilterConfig, parts: FilterParts) -> Filter:
     return HeaderFilter(config.id, rules)
 
 
+def _pii(config: FilterConfig, parts: FilterParts) -> Filter:
+    # Only here: formats and numbering plans of the whole world are a lot to load for those who have no such filter.
+    from router.filters.pii import pii_filter
+
+    model = config.pii.model
+    if model is None:
+        return pii_filter(config.id, config.pii, None)
+    if parts.triton is None:
+        raise ValueError(f"its model '{model}' needs Triton")
+    return pii_filter(config.id, config.pii, EntityRecogniser(parts.triton, model))
+
+
 def _python(config: FilterConfig, parts: FilterParts) -> Filter:
     factory = load_filter(config.python or "")
     try:
@@ -100,17 +118,25 @@ def _python(config: FilterConfig, parts: FilterParts) -> Filter:
 
 # A new type of filter is a file, its keys in `router/config/filters.py`, and a line here.
 FILTER_TYPES: Mapping[FilterType, FilterBuilder] = MappingProxyType(
-    {"http": _http, "mcp": _mcp, "regex": _regex, "header": _header, "python": _python}
+    {"http": _http, "mcp": _mcp, "regex": _regex, "header": _header, "pii": _pii, "python": _python}
 )
 
 
 class Filters:
     """The filters of one configuration, made when a chain first needs them. Close it with ``close``."""
 
-    def __init__(self, configs: Iterable[FilterConfig], client: HttpClient, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        configs: Iterable[FilterConfig],
+        client: HttpClient,
+        metrics: Metrics,
+        *,
+        triton: TritonClient | None = None,
+    ) -> None:
         self._configs = {config.id: config for config in configs}
         self._parts = {
-            whole: FilterParts(client, metrics, WholeBody() if whole else MessagesBody()) for whole in (True, False)
+            whole: FilterParts(client, metrics, WholeBody() if whole else MessagesBody(), triton)
+            for whole in (True, False)
         }
         self._made: dict[tuple[str, bool], tuple[Filter, PolicedFilter]] = {}
 
@@ -124,11 +150,16 @@ class Filters:
     ) -> FilterChain:
         """The chain of a listener of this type, or of one ``agent`` on it: the ids in its two lists.
 
-        Raises ``OperatorError`` for a filter that cannot be made.
+        A ``pii`` filter puts back what it took out even where it is not listed for answers: behind those that are, so
+        that none of them reads it. Raises ``OperatorError`` for a filter that cannot be made.
         """
         whole = listener == "model"
+        asked, answering = list(inputs), list(outputs)
+        restoring = [id_ for id_ in asked if self._configs[id_].type == "pii" and id_ not in answering]
         return FilterChain(
-            [self._filter(id_, whole) for id_ in inputs], [self._filter(id_, whole) for id_ in outputs], agent=agent
+            [self._filter(id_, whole) for id_ in asked],
+            [self._filter(id_, whole) for id_ in [*restoring, *answering]],
+            agent=agent,
         )
 
     async def close(self) -> None:

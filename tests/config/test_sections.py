@@ -63,6 +63,18 @@ FULL = """\
         remove: [baggage]
         require: [x-tenant]
         metadata: {tenant: x-tenant}
+      - id: privacy
+        type: pii
+        pii:
+          action: annotate
+          direction: both
+          entities: [PERSON, IBAN]
+          model: names
+          min_score: 0.7
+          allow: ["*@example.com"]
+          phone_regions: [DE, FR]
+          attachments: allow
+          message: Keep that to yourself.
       - id: glossary
         type: python
         python: acme.glossary:Glossary
@@ -307,7 +319,8 @@ def test_the_url_of_an_agent_says_what_it_speaks(url: str, dialect: str) -> None
 
 
 def test_filters(full: Config) -> None:
-    rewriter, redact, toxicity, scanner, secrets, tenants, glossary = full.filters
+    rewriter, redact, toxicity, scanner, secrets, tenants, privacy, glossary = full.filters
+    assert (privacy.type, privacy.pii.entities, privacy.pii.phone_regions) == ("pii", ("PERSON", "IBAN"), ("DE", "FR"))
     assert (rewriter.type, rewriter.tool, rewriter.on_error, rewriter.timeout) == ("mcp", "rewrite", "deny", 5.0)
     assert (redact.type, redact.on_error, redact.timeout, redact.forward_credentials) == ("http", "allow", 0.75, True)
     assert (toxicity.type, toxicity.model, toxicity.threshold) == ("guardrail", "toxicity", 0.8)

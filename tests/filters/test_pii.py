@@ -9,18 +9,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from grpc import StatusCode
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from router.config.filters import Filter, FilterPattern
 from router.config.pii import PiiSettings
 from router.context import RequestContext
 from router.dialects.canonical import ChatRequest, CompletionAssembler, JsonObject, chunk, chunk_base, chunks_of
 from router.dialects.registry import CLIENT_DIALECTS
-from router.errors import ModelUnavailable
+from router.errors import FilterUnavailable, ModelUnavailable, OperatorError
 from router.filters.base import AnswerFilter, Blocked, Rejection
+from router.filters.building import Filters
 from router.filters.pii import PII_HEADER, PiiFilter, pii_filter
 from router.filters.pii_answers import Sentences
+from router.triton.client import TritonClient
+from router.triton.tensors import Tensor
+from router.upstream.http import HttpClient
+from tests.fakes.counters import RecordedMetrics
+from tests.fakes.triton import FakeModel, FakeTriton
+from tests.filters.exchanges import said, text_of, through
 
 BASE = chunk_base("m")
 NAMES = {"Anna Berg": "SURNAME", "Bo": "GIVEN_NAME", "Carla Ruiz": "SURNAME"}
@@ -389,6 +398,39 @@ def test_a_sentence_without_an_end_is_not_waited_for() -> None:
     sentences = Sentences()
     assert sentences.feed("word " * 60).endswith("word ")
     assert sentences.feed("X" * 5000)
+
+
+async def test_what_an_input_filter_took_out_is_put_back_behind_all_output_filters(context: RequestContext) -> None:
+    shout = FilterPattern(name="p", pattern="Berg|<PERSON_1>", replacement="<PERSON_1>?", direction="output")
+    configs = [Filter(id="privacy", type="pii"), Filter(id="marks", type="regex", patterns=(shout,))]
+    async with FakeTriton() as triton:
+        outputs = [("SPANS", "INT32", [-1, 3]), ("SCORES", "FP32", [-1])]
+        model = FakeModel("pii_entities", [("TEXT", "BYTES", [1])], outputs, lambda _: ())
+        model.parameters["labels"] = "SURNAME"
+        model.answer = [Tensor.from_ints("SPANS", [5, 14, 0], (1, 1, 3)), Tensor.from_floats("SCORES", [0.9], (1, 1))]
+        triton.add(model)
+        client, http = TritonClient(triton.address), HttpClient(connect_timeout_s=2)
+        chain = Filters(configs, http, RecordedMetrics().metrics, triton=client).chain(
+            ["privacy"], ["marks"], listener="model"
+        )
+        request = await chain.apply_request(asked(user("I am Anna Berg")), context)
+        assert isinstance(request, ChatRequest)
+        assert request.messages[0]["content"] == "I am <PERSON_1>"
+        out = await through(chain.transform(request, context), said("Hi <PERS", "ON_1>"))
+        assert text_of(out) == "Hi Anna Berg?"
+        model.error = StatusCode.UNAVAILABLE
+        with pytest.raises(FilterUnavailable):
+            await chain.apply_request(asked(user("I am Carla")), context)
+        await client.close()
+        await http.close()
+
+
+async def test_a_filter_whose_model_is_nowhere_cannot_be_made() -> None:
+    http = HttpClient(connect_timeout_s=2)
+    filters = Filters([Filter(id="privacy", type="pii")], http, RecordedMetrics().metrics)
+    with pytest.raises(OperatorError, match="'pii_entities' needs Triton"):
+        filters.chain(["privacy"], [], listener="model")
+    await http.close()
 
 
 @pytest.mark.parametrize(
