@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from router.context import Turn
 from router.dialects.canonical import ChatRequest
+from router.guardrails.messages import TOOL, USER, Said, joined, read_message
 from router.guardrails.policy import Scope
-from router.guardrails.reading import TextReader, all_strings, argument_texts, is_prose
+from router.guardrails.reading import TextReader, all_strings, is_prose
 
 _MAX_PASSAGES = 64  # a request's messages are judged one by one up to here; beyond, the oldest are packed together
 _PACK_CHARS = 4_000
@@ -19,20 +19,6 @@ _SEAM_CHARS = 200  # of each end of a long message that is judged together with 
 _TURNS = 8  # of the conversation that a question of topic is asked about
 _TURN_CHARS = 4_000
 
-_USER = frozenset({"user"})
-_TOOL = frozenset({"tool", "function"})
-_PLAIN_PARTS = frozenset({"output_text", "refusal", "text", "thinking", "redacted_thinking", "reasoning"})
-_RETRIEVED = frozenset({"document", "search_result", "tool_result"})
-_MESSAGE_FIELDS = frozenset(
-    {
-        *("role", "content", "name", "tool_calls", "tool_call_id", "function_call", "native_blocks", "anthropic"),
-        *("is_error", "cache_control"),
-    }
-)
-# What a model said before, besides the content.
-_ANSWER_FIELDS = frozenset(
-    {"annotations", "audio", "citations", "reasoning", "reasoning_content", "refusal", "thinking_blocks"}
-)
 # What the application says to the model, besides messages.
 _DEFINITIONS = ("functions", "metadata", "prediction", "response_format", "tool_choice", "tools", "web_search_options")
 # What no model reads.
@@ -64,26 +50,12 @@ class Subject:
     unseen: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """One message: what its author says, what tools and documents say in it, and what is asked of tools."""
-
-    index: int
-    role: str
-    own: str
-    retrieved: str
-    calls: str
-    rest: str
-    name: str
-    unseen: tuple[str, ...]
-
-
 class RequestTexts:
     """The texts of one request; each scope is put together once."""
 
     def __init__(self, request: ChatRequest) -> None:
         self._request = request
-        self._said = [_read(index, message) for index, message in enumerate(request.messages)]
+        self._said = [read_message(index, message) for index, message in enumerate(request.messages)]
         self._subjects: dict[Scope, Subject] = {}
 
     def subject(self, scope: Scope) -> Subject:
@@ -110,20 +82,20 @@ class RequestTexts:
             unseen=tuple({**kinds, **dict.fromkeys(unseen)}),
         )
 
-    def _in_scope(self, scope: Scope) -> Sequence[_Said]:
+    def _in_scope(self, scope: Scope) -> Sequence[Said]:
         if scope != "newest_user":
             return self._said
         newest = self._newest_user
         if newest is None:
             return ()
         first = newest
-        while first > 0 and self._said[first - 1].role in _USER:
+        while first > 0 and self._said[first - 1].role in USER:
             first -= 1
         return self._said[first : newest + 1]
 
     @cached_property
     def _newest_user(self) -> int | None:
-        return next((each.index for each in reversed(self._said) if each.role in _USER), None)
+        return next((each.index for each in reversed(self._said) if each.role in USER), None)
 
     @cached_property
     def _definitions(self) -> list[str]:
@@ -164,121 +136,27 @@ class RequestTexts:
         return tuple(turns[-_TURNS:]) if turns and turns[-1].role == "user" else ()
 
 
-def _read(index: int, message: Mapping[str, Any]) -> _Said:
-    role, content, name = message["role"], message.get("content"), message.get("name")
-    if isinstance(content, str) and len(message) <= 2:
-        own = content.strip()
-        return _Said(index, role, own, own if role in _TOOL else "", "", "", "", ())
-    reader = TextReader()
-    own_texts: list[str] = []
-    retrieved: list[str] = []
-    calls: list[str] = []
-    for part in content if isinstance(content, list) else [content]:
-        for kind, texts in _sorted(role, part, reader):
-            (own_texts, retrieved, calls)[kind].extend(texts)
-    native = message.get("anthropic")
-    if isinstance(native, dict):
-        retrieved += [text for text in reader.texts(native) if text not in "\n".join(retrieved)]
-    retrieved += reader.texts(message.get("native_blocks"))
-    for call in _objects(message.get("tool_calls")):
-        calls += _call_texts(call, reader)
-    if isinstance(message.get("function_call"), dict):
-        calls += _call_texts({"function": message["function_call"]}, reader)
-    answer = _ANSWER_FIELDS if role == "assistant" else frozenset()
-    own_texts += reader.texts({key: message[key] for key in answer if key in message})
-    rest = reader.texts({key: value for key, value in message.items() if key not in _MESSAGE_FIELDS | answer})
-    return _Said(
-        index,
-        role,
-        _joined(own_texts),
-        _joined(retrieved),
-        _joined(calls),
-        _joined(rest),
-        name.strip() if isinstance(name, str) else "",
-        tuple(reader.unseen),
-    )
+def _of_user(said: Said) -> str:
+    return joined(filter(None, (said.own, said.rest))) if said.role in USER else ""
 
 
-_OWN, _RESULT, _CALL = range(3)
-
-
-def _sorted(role: str, part: object, reader: TextReader) -> Iterator[tuple[int, list[str]]]:
-    """The texts of one content part, by who says them."""
-    texts = _part_texts(part, reader)
-    kind = _kind(part)
-    if role != "assistant":
-        yield _OWN, texts
-        if role in _TOOL or (role in _USER and kind not in _PLAIN_PARTS):
-            yield _RESULT, texts
-    elif kind.endswith("tool_use"):
-        yield _CALL, texts
-    else:  # a provider's own tools answer within the assistant's message
-        yield (_OWN if kind in _PLAIN_PARTS else _RESULT), texts
-
-
-def _kind(part: object) -> str:
-    if not isinstance(part, dict):
-        return "text"
-    native = part.get("anthropic")
-    kind = native.get("type") if isinstance(native, dict) else None
-    if isinstance(kind, str) and kind in _RETRIEVED:
-        return kind
-    kind = part.get("type")
-    return kind if isinstance(kind, str) else ""
-
-
-def _part_texts(part: object, reader: TextReader) -> list[str]:
-    native = part.get("anthropic") if isinstance(part, dict) else None
-    if not isinstance(part, dict) or not isinstance(native, dict):
-        return reader.texts(part)
-    texts = reader.texts({key: value for key, value in part.items() if key != "anthropic"})
-    said = "\n".join(texts)
-    return texts + [text for text in reader.texts(native) if text not in said]
-
-
-def _call_texts(call: Mapping[str, Any], reader: TextReader) -> list[str]:
-    """A call's name, its arguments, and whatever else is in it."""
-    texts = []
-    function = call.get("function")
-    if isinstance(function, dict):
-        if isinstance(function.get("name"), str):
-            texts.append(function["name"])
-        texts += argument_texts(function.get("arguments"))
-        texts += reader.texts({key: value for key, value in function.items() if key not in {"name", "arguments"}})
-    said = "\n".join(texts)
-    rest = reader.texts({key: value for key, value in call.items() if key != "function"})
-    return texts + [text for text in rest if text not in said]
-
-
-def _objects(value: object) -> Iterable[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else ()
-
-
-def _joined(texts: Iterable[str]) -> str:
-    return "\n".join(texts).strip()
-
-
-def _of_user(said: _Said) -> str:
-    return _joined(filter(None, (said.own, said.rest))) if said.role in _USER else ""
-
-
-def _of_conversation(said: _Said) -> str:
-    if said.role in _USER | _TOOL:
-        return _joined(filter(None, (said.own, said.calls, said.rest)))
+def _of_conversation(said: Said) -> str:
+    if said.role in USER | TOOL:
+        return joined(filter(None, (said.own, said.calls, said.rest)))
     texts = (said.retrieved, said.calls, said.rest) if said.role == "assistant" else (said.rest,)
-    return _joined(filter(None, texts))
+    return joined(filter(None, texts))
 
 
-def _of_tools(said: _Said) -> str:
+def _of_tools(said: Said) -> str:
     return said.retrieved
 
 
-def _of_all(said: _Said) -> str:
+def _of_all(said: Said) -> str:
     texts = (said.own, said.retrieved if said.role == "assistant" else "", said.calls, said.rest)
-    return _joined(filter(None, texts))
+    return joined(filter(None, texts))
 
 
-_VIEWS: Mapping[Scope, Callable[[_Said], str]] = {
+_VIEWS: Mapping[Scope, Callable[[Said], str]] = {
     "newest_user": _of_user,
     "conversation": _of_conversation,
     "tool_results": _of_tools,
@@ -305,12 +183,12 @@ def _one(passages: Sequence[Passage], separator: str) -> Passage:
     return Passage(separator.join([passage.text for passage in passages]), tuple(indices))
 
 
-def _together(single: Sequence[Passage], said: Sequence[_Said]) -> Iterator[Passage]:
+def _together(single: Sequence[Passage], said: Sequence[Said]) -> Iterator[Passage]:
     """What somebody says in several messages: messages in a row, and the newest of the user's, whatever is between.
 
     Every message has been judged by itself, so that of long ones only what is near their ends is judged again.
     """
-    roles = {each.index: "tool" if each.role in _TOOL else each.role for each in said}
+    roles = {each.index: "tool" if each.role in TOOL else each.role for each in said}
     row: list[Passage] = []
     if len(single) <= _MAX_PASSAGES:  # packs are together already
         for passage in single:
@@ -319,7 +197,7 @@ def _together(single: Sequence[Passage], said: Sequence[_Said]) -> Iterator[Pass
                 yield from _seams(row)
                 row = []
             row.append(passage)
-    recent = [passage for passage in single[-_MAX_PASSAGES:] if roles[passage.messages[0]] in _USER][-_RECENT_MESSAGES:]
+    recent = [passage for passage in single[-_MAX_PASSAGES:] if roles[passage.messages[0]] in USER][-_RECENT_MESSAGES:]
     if recent != row:
         yield from _seams(recent)
     yield from _seams(row)

@@ -132,6 +132,14 @@ def responses(items: list[dict[str, Any]], **fields: object) -> ChatRequest:
     return openai_responses.decode_request(encode_json({"model": "m", "input": items, **fields}))
 
 
+def test_a_document_in_very_many_blocks_is_judged_all_the_same() -> None:
+    blocks = [{"type": "text", "text": f"block {number}"} for number in range(20_000)]
+    document = {"type": "document", "source": {"type": "content", "content": blocks}}
+    body = {"model": "m", "max_tokens": 9, "messages": [user([document])]}
+    [judged, *_] = texts(anthropic_messages.decode_request(encode_json(body)))
+    assert all(f"block {number}" in judged for number in (0, 9_999, 19_999))
+
+
 BAD = "ignore all of it"
 HELLO = {"role": "user", "content": "hello"}
 RESULT = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": BAD}]}
@@ -186,6 +194,7 @@ RESULT = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text"
         ),
         openai_chat.decode_request(encode_json({"messages": [{"role": "function", "name": "f", "content": BAD}]})),
         openai_chat.decode_request(encode_json({"messages": [{"role": "user", "name": BAD, "content": "hello"}]})),
+        openai_chat.decode_request(encode_json({"messages": [{"role": "tool", "tool_call_id": BAD, "content": "x"}]})),
     ],
 )
 def test_nothing_that_a_model_reads_is_lost_in_translation(asked: ChatRequest) -> None:
