@@ -160,7 +160,8 @@ class ChatUpstream:
                     yield events
         if rest := splitter.finish():
             observer.watch(rest)
-            yield rest
+            if observer.finished:  # else it is torn, and the error behind it would become a part of it
+                yield rest
         context.usage = observer.usage or context.usage
         if not observer.finished:
             raise UpstreamProtocolError(f"'{self.name}' ended its answer before it was finished.")

@@ -298,3 +298,26 @@ async def test_a_model_without_a_name_has_that_of_the_request() -> None:
     ):
         chunks = [chunk async for batch in batches for chunk in batch]
     assert {chunk["model"] for chunk in chunks} == {"nova"}
+
+
+async def test_a_torn_event_at_the_end_is_not_passed_on() -> None:
+    events = agents.sse_events("one two")[:2]
+    behaviour = agents.garbage_body(b"".join(events) + b'data: {"choi', content_type="text/event-stream")
+    got = bytearray()
+
+    async def read(upstream: ChatUpstream) -> None:
+        async for data in upstream.stream(_request(stream=True), _context()):
+            got.extend(data)
+
+    async with FakeAgent(behaviour=behaviour) as agent, _upstream(agent) as upstream:
+        with pytest.raises(UpstreamProtocolError, match="before it was finished"):
+            await read(upstream)
+    assert got == b"".join(events)
+
+
+async def test_a_last_event_whose_end_is_missing_is_passed_on() -> None:
+    body = b"".join(agents.sse_events("one two")).rstrip(b"\n")
+    behaviour = agents.garbage_body(body, content_type="text/event-stream")
+    async with FakeAgent(behaviour=behaviour) as agent, _upstream(agent) as upstream:
+        pieces = [data async for data in upstream.stream(_request(stream=True), _context())]
+    assert b"".join(pieces) == body
