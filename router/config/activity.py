@@ -16,15 +16,15 @@ from router.config.schema import Config
 
 # The active keys of each mapping, each with everything below it. `[]` is any list index, `[agent]` an entry of that
 # `type`, `key=value` only that value.
-_LISTENER_KEYS = ("type", "name", "port", "address", "timeout", "unauthenticated")
+_LISTENER_KEYS = ("type", "name", "port", "address", "timeout", "unauthenticated", "input_filters", "output_filters")
 ACTIVE_KEYS = {
     "": (
         *("version", "model_aliases", "orchestrators", "triton", "limits", "auth", "ratelimits", "resilience"),
-        *("routing_preferences", "model_metrics_sources", "prompt_caching"),
+        *("routing_preferences", "model_metrics_sources", "prompt_caching", "filters", "guardrails"),
     ),
     "agents[]": ("id", "url", "timeout", "headers", "dialect"),
     "listeners[agent]": (*_LISTENER_KEYS, "router", "answer", "parallel"),
-    "listeners[agent].agents[]": ("id", "description", "default"),
+    "listeners[agent].agents[]": ("id", "description", "default", "input_filters", "output_filters"),
     "listeners[model]": (*_LISTENER_KEYS, "max_retries", "moderations"),
     "model_providers[]": (
         *("model", "name", "access_key", "default", "provider_interface", "base_url", "dialects", "passthrough_auth"),
@@ -45,9 +45,6 @@ ACTIVE_KEYS = {
 
 # Inactive keys that somebody may rely on for protection; loaded, but each with its own warning.
 PROTECTIVE_KEYS = {
-    "filters": "Requests and answers are not filtered.",
-    "input_filters": "Requests are not filtered.",
-    "output_filters": "Answers are not filtered.",
     "upstream_tls_ca_path": "Upstreams are checked against the system's certificates.",
 }
 

@@ -33,13 +33,14 @@ from router.upstream.http import Endpoint, HttpClient
 class FilterParts:
     """What filters are made with; ``view`` is how services see requests on the listener that a filter is for.
 
-    ``triton`` serves the models of those filters that have one.
+    ``triton`` serves the models of those filters that have one, ``guard`` makes those that are guards.
     """
 
     client: HttpClient
     metrics: Metrics
     view: BodyView
     triton: TritonClient | None = None
+    guard: Callable[[FilterConfig], Filter] | None = None
 
 
 FilterBuilder: TypeAlias = Callable[[FilterConfig, FilterParts], Filter]
@@ -105,6 +106,12 @@ def _pii(config: FilterConfig, parts: FilterParts) -> Filter:
     return pii_filter(config.id, config.pii, EntityRecogniser(parts.triton, model))
 
 
+def _guardrail(config: FilterConfig, parts: FilterParts) -> Filter:
+    if parts.guard is None:
+        raise ValueError("there is nobody who makes guards")
+    return parts.guard(config)
+
+
 def _python(config: FilterConfig, parts: FilterParts) -> Filter:
     factory = load_filter(config.python or "")
     try:
@@ -118,7 +125,15 @@ def _python(config: FilterConfig, parts: FilterParts) -> Filter:
 
 # A new type of filter is a file, its keys in `router/config/filters.py`, and a line here.
 FILTER_TYPES: Mapping[FilterType, FilterBuilder] = MappingProxyType(
-    {"http": _http, "mcp": _mcp, "regex": _regex, "header": _header, "pii": _pii, "python": _python}
+    {
+        "http": _http,
+        "mcp": _mcp,
+        "regex": _regex,
+        "header": _header,
+        "pii": _pii,
+        "guardrail": _guardrail,
+        "python": _python,
+    }
 )
 
 
@@ -132,10 +147,11 @@ class Filters:
         metrics: Metrics,
         *,
         triton: TritonClient | None = None,
+        guard: Callable[[FilterConfig], Filter] | None = None,
     ) -> None:
         self._configs = {config.id: config for config in configs}
         self._parts = {
-            whole: FilterParts(client, metrics, WholeBody() if whole else MessagesBody(), triton)
+            whole: FilterParts(client, metrics, WholeBody() if whole else MessagesBody(), triton, guard)
             for whole in (True, False)
         }
         self._made: dict[tuple[str, bool], tuple[Filter, PolicedFilter]] = {}

@@ -1,4 +1,4 @@
-"""Whether a request may go anywhere at all: the guards' word, what a refused client reads, who judges the answer."""
+"""Whether a request may go anywhere at all: filters, guards, what a refused client reads, who judges the answer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from router.context import LocalReply, RequestContext
-from router.dialects.canonical import ChatRequest
+from router.context import AnswerTransform, LocalReply, RequestContext
+from router.dialects.canonical import ChatRequest, chunks_of
+from router.filters.chain import FilterChain
 from router.guardrails import GUARD_HEADER, InputGuards, OutputGuards, Passed
-from router.handlers.local_answer import text_reply
+from router.handlers.filtered_agent import assembled, one_batch, through
+from router.handlers.local_answer import local_reply, text_reply
 from router.handlers.reply import Reply
 
 _Decision = TypeVar("_Decision")
@@ -28,11 +30,35 @@ class Admitted(Generic[_Decision]):
 
 
 class Admission:
-    """The guards of a listener; without any, everything is admitted."""
+    """The filters and guards of a listener; without any, everything is admitted.
 
-    def __init__(self, guards: InputGuards | None = None, answers: OutputGuards | None = None) -> None:
+    Filters come first, since they may change what is said; guards judge what is left of it. Answers pass the filters,
+    then the guards: these have the last word on what a client reads.
+    """
+
+    def __init__(
+        self,
+        guards: InputGuards | None = None,
+        answers: OutputGuards | None = None,
+        filters: FilterChain | None = None,
+    ) -> None:
         self._guards = guards or None
         self._answers = answers
+        self._filters = filters or None
+
+    async def filtered(self, request: ChatRequest, context: RequestContext) -> ChatRequest | Reply:
+        """``request`` as the filters let it through, or the answer that one of them gives.
+
+        Raises ``FilterRejected`` and ``FilterUnavailable``.
+        """
+        if self._filters is None:
+            return request
+        outcome = await self._filters.apply_request(request, context)
+        if isinstance(outcome, ChatRequest):
+            return outcome
+        self._watch_answer(request, context)
+        whole = await assembled(through(one_batch(chunks_of(outcome.completion)), context.answer_transform))
+        return local_reply(request, whole, {})
 
     async def admit_while(
         self, request: ChatRequest, context: RequestContext, decide: Decide[_Decision]
@@ -68,8 +94,15 @@ class Admission:
         return Passed(request) if self._guards is None else await self._guards.rule(request, context)
 
     def _watch_answer(self, request: ChatRequest, context: RequestContext) -> None:
-        if self._answers is not None:
-            context.answer_transform = self._answers.transform(request, context)
+        filtering = None if self._filters is None else self._filters.transform(request, context)
+        judging = None if self._answers is None else self._answers.transform(request, context)
+        context.answer_transform = _in_turn(filtering, judging)
+
+
+def _in_turn(first: AnswerTransform | None, then: AnswerTransform | None) -> AnswerTransform | None:
+    if first is None or then is None:
+        return first or then
+    return lambda batches: then(first(batches))
 
 
 def refusal_reply(request: ChatRequest, refusal: LocalReply) -> Reply:

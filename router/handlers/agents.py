@@ -12,10 +12,10 @@ from router.dialects.canonical import ChatRequest
 from router.dialects.registry import CLIENT_DIALECTS
 from router.handlers.admission import Admission, refusal_reply
 from router.handlers.answers import CombinedAnswer, LastAnswer
+from router.handlers.filtered_agent import Agent
 from router.handlers.reply import EVENT_STREAM, JSON, ByteStream, Reply
 from router.routing import prompt
 from router.routing.router import AgentRouter
-from router.upstream.chat import ChatUpstream
 
 ROUTE_HEADER = "x-trident-route"
 
@@ -38,7 +38,7 @@ class AgentsHandler:
 
     def __init__(
         self,
-        agents: Mapping[str, ChatUpstream],
+        agents: Mapping[str, Agent],
         router: AgentRouter,
         admission: Admission,
         access: AccessControl,
@@ -53,8 +53,11 @@ class AgentsHandler:
     async def complete(self, context: RequestContext, body: bytes) -> Reply:
         """``POST`` to the path of a client dialect."""
         client = CLIENT_DIALECTS[context.dialect]
-        request = client.decode_request(body)
+        decoded = client.decode_request(body)
         await self._access.admit(context, None, estimated_tokens(len(body)))
+        request = await self._admission.filtered(decoded, context)
+        if isinstance(request, Reply):
+            return request
 
         async def decide(asked: ChatRequest, target: str | None) -> RouteDecision:
             if target is not None:

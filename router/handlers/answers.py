@@ -11,7 +11,7 @@ from router.context import RequestContext
 from router.dialects.canonical import ChatRequest, CompletionAssembler, JsonObject, chunk, chunk_base
 from router.dialects.registry import CLIENT_DIALECTS
 from router.errors import GatewayError
-from router.upstream.chat import ChatUpstream
+from router.handlers.filtered_agent import Agent
 
 _PART_GAP = "\n\n"
 _QUEUED_PIECES = 64  # how far an agent that runs in parallel may be ahead of what the client has read
@@ -26,7 +26,7 @@ class LastAnswer:
     ``names`` run one after the other.
     """
 
-    def __init__(self, agents: Mapping[str, ChatUpstream], names: Sequence[str], context: RequestContext) -> None:
+    def __init__(self, agents: Mapping[str, Agent], names: Sequence[str], context: RequestContext) -> None:
         *self._earlier, self._last = [agents[name] for name in names]
         self._context = context
 
@@ -56,7 +56,7 @@ class CombinedAnswer:
 
     def __init__(
         self,
-        agents: Mapping[str, ChatUpstream],
+        agents: Mapping[str, Agent],
         stages: Sequence[Sequence[str]],
         context: RequestContext,
         *,

@@ -33,7 +33,9 @@ class CompletionsHandler:
     async def complete(self, context: RequestContext, body: bytes) -> Reply:
         """``POST`` to the path of a client dialect."""
         client = CLIENT_DIALECTS[context.dialect]
-        request = client.decode_request(body)
+        request = await self._admission.filtered(client.decode_request(body), context)
+        if isinstance(request, Reply):
+            return request
 
         async def decide(asked: ChatRequest, target: str | None) -> ModelDecision:
             return await self._decider.decide(asked, context, only=target)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from router.config import Agent, Config, Listener
 from router.config.listeners import DEFAULT_ORCHESTRATOR
 from router.context import RouteDescription
 from router.dialects.registry import CLIENT_DIALECTS, PROVIDER_DIALECTS
+from router.filters.building import Filters
+from router.handlers.filtered_agent import Agent as Answering
+from router.handlers.filtered_agent import FilteredAgent
 from router.routing.router import AgentRouter
 from router.runtime.guards import MODERATION_MODEL, guard_models
 from router.runtime.orchestrators import Orchestrators, on_triton, preference_orchestrator_name
@@ -59,6 +64,15 @@ def build_agents(config: Config, client: HttpClient) -> dict[str, ChatUpstream]:
     """The agents by id."""
     limit = config.limits.max_response_bytes
     return {agent.id: ChatUpstream(_service(agent), client, max_response_bytes=limit) for agent in config.agents}
+
+
+def filtered_agents(listener: Listener, agents: Mapping[str, ChatUpstream], filters: Filters) -> dict[str, Answering]:
+    """The agents of a listener, each behind the filters that it has there."""
+    offered: dict[str, Answering] = {}
+    for entry in listener.agents:
+        chain = filters.chain(entry.input_filters, entry.output_filters, listener="agent", agent=entry.id)
+        offered[entry.id] = FilteredAgent(agents[entry.id], chain) if chain else agents[entry.id]
+    return offered
 
 
 def _service(agent: Agent) -> FixedService:

@@ -40,6 +40,8 @@ def guard_models(config: Config) -> Iterator[str]:
     for each in config.filters:
         if each.type == "guardrail" and each.model is not None:
             yield each.model
+        if each.type == "pii" and each.pii.model is not None:
+            yield each.pii.model
     for guardrail in config.guardrails:
         if guardrail.model is not None:
             yield guardrail.model

@@ -15,12 +15,13 @@ from router import __version__
 from router.config import Config, Listener, LoadedConfig
 from router.dialects.registry import CLIENT_DIALECTS
 from router.errors import OperatorError
+from router.filters.building import Filters
 from router.handlers.agents import AgentsHandler, AnswerOptions
 from router.handlers.meta import MetaHandler
 from router.listeners.http import HttpListener, ListenerOptions
 from router.listeners.middleware import Resource
 from router.runtime.access import Access
-from router.runtime.agents import build_agents, build_routers, models_in_use
+from router.runtime.agents import build_agents, build_routers, filtered_agents, models_in_use
 from router.runtime.guards import Guards
 from router.runtime.model_gateway import ModelGateway
 from router.runtime.models import build_prices, model_list
@@ -97,23 +98,27 @@ class Runtime:
         meta = MetaHandler(model_list(config), _readiness(parts.triton, models_in_use(config)), parts.access.keys)
         routers = build_routers(config, self._metrics, models.orchestrators)
         agents = build_agents(config, parts.client)
+        filters = Filters(config.filters, parts.client, self._metrics, triton=parts.triton, guard=guards.filter)
+        self._closing.push_async_callback(filters.close)
         common = {
             "/v1/models": Resource({"GET": meta.models}),
             "/healthz": Resource({"GET": meta.healthz}),
             "/readyz": Resource({"GET": meta.readyz}),
         }
         for listener in config.listeners:
+            chain = filters.chain(listener.input_filters, listener.output_filters, listener=listener.type)
+            admission = guards.admission(listener.name, chain)
             if listener.type == "agent":
                 options = AnswerOptions(listener.answer, listener.parallel)
-                admission = guards.admission(listener.name)
-                handler = AgentsHandler(agents, routers[listener.name], admission, parts.access, options)
+                offered = filtered_agents(listener, agents, filters)
+                handler = AgentsHandler(offered, routers[listener.name], admission, parts.access, options)
                 answers = {
                     dialect.PATH: Resource({"POST": handler.complete}, name)
                     for name, dialect in CLIENT_DIALECTS.items()
                 }
                 yield listener, {**answers, **common}
             elif listener.type == "model":
-                yield listener, {**models.paths(listener, guards.admission(listener.name)), **common}
+                yield listener, {**models.paths(listener, admission), **common}
             # Prompt listeners load, and are named among the keys that do nothing yet.
 
 

@@ -57,15 +57,6 @@ def test_listeners_are_active_by_type(load) -> None:
 @pytest.mark.parametrize(
     ("text", "path", "line"),
     [
-        (f"{HEAD}{LISTENERS}filters: [{{id: f, url: 'http://h:2'}}]\n", "filters", 5),
-        (
-            (
-                f"{HEAD}listeners:\n  - {{type: agent, name: l, port: 8001, agents: [{{id: a, input_filters: [f]}}]}}\n"
-                "filters: [{id: f, url: 'http://h:2'}]\n"
-            ),
-            "listeners[0].agents[0].input_filters",
-            4,
-        ),
         (f"{HEAD}{LISTENERS}overrides: {{upstream_tls_ca_path: ca.pem}}\n", "overrides.upstream_tls_ca_path", 5),
     ],
 )

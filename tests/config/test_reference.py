@@ -53,9 +53,9 @@ def test_its_example_is_a_configuration_without_warnings(load) -> None:
 
 def test_it_says_what_is_not_active() -> None:
     lines = render_reference().splitlines()
-    (filters,) = [line for line in lines if line.startswith("| `filters`")]
+    (targets,) = [line for line in lines if line.startswith("| `prompt_targets`")]
     (agents,) = [line for line in lines if line.startswith("| `agents` | list of [agents[]]")]
     (answer,) = [line for line in lines if line.startswith("| `answer`")]
-    assert filters.endswith("*Not active yet.* |")
+    assert targets.endswith("*Not active yet.* |")
     assert "active" not in agents
     assert answer.endswith("*Active only for `agent`.* |")
