@@ -49,8 +49,12 @@ class Admission:
     async def filtered(self, request: ChatRequest, context: RequestContext) -> ChatRequest | Reply:
         """``request`` as the filters let it through, or the answer that one of them gives.
 
-        Raises ``FilterRejected`` and ``FilterUnavailable``.
+        What is looked at here is what goes out: the bytes that came are not, since a name that stands in them twice may
+        mean one thing to us and another to whoever gets them. Raises ``FilterRejected`` and ``FilterUnavailable``.
         """
+        if self._guards is None and self._filters is None:
+            return request
+        request = request.replace()
         if self._filters is None:
             return request
         outcome = await self._filters.apply_request(request, context)

@@ -232,9 +232,14 @@ def _note(batch: list[JsonObject], request: ChatRequest, context: RequestContext
 
 
 def forwarded_headers(context: RequestContext, call: Call) -> dict[str, str]:
-    """The headers of one request to an upstream: what may be forwarded, the request id, what the call needs."""
+    """The headers of one request to an upstream: what may be forwarded, its id, what filters and the call say."""
     headers = {name: context.headers[name] for name in _FORWARDED_HEADERS if name in context.headers}
     headers["x-request-id"] = context.request_id
+    for name, value in context.upstream_headers.items():
+        if value is not None:
+            headers[name] = value
+        else:
+            headers.pop(name, None)
     headers.update(call.headers)
     return headers
 

@@ -19,7 +19,15 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal, NamedTuple, TypeAlias
 
-from router.errors import GatewayError, UpstreamError, UpstreamStatus
+from router.errors import (
+    ContentBlocked,
+    FilterRejected,
+    FilterUnavailable,
+    GatewayError,
+    GuardrailUnavailable,
+    UpstreamError,
+    UpstreamStatus,
+)
 from router.upstream.sliding_sum import SlidingSum
 
 Remedy: TypeAlias = Literal["again", "elsewhere", "larger", "nothing"]
@@ -58,6 +66,10 @@ class Diagnosis(NamedTuple):
     aside_s: float | None = None
 
 
+# What the gateway's own filters and guards say about an answer; another upstream's would have to pass them too.
+_SAID_HERE = (FilterUnavailable, FilterRejected, GuardrailUnavailable, ContentBlocked)
+
+
 def diagnose(error: GatewayError, *, own_credentials: bool = True) -> Diagnosis:
     """What ``error``, of a try at a member, means.
 
@@ -65,7 +77,7 @@ def diagnose(error: GatewayError, *, own_credentials: bool = True) -> Diagnosis:
     and not sent around, and that they are rate limited says nothing about requests of others.
     """
     if not isinstance(error, UpstreamError):
-        return Diagnosis("elsewhere")
+        return Diagnosis("nothing" if isinstance(error, _SAID_HERE) else "elsewhere")
     if is_context_overflow(error):
         return Diagnosis("larger")
     if error.status in _REFUSED_ACCOUNT:

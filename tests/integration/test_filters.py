@@ -118,3 +118,43 @@ async def test_what_a_service_makes_of_a_request_is_what_is_asked(tmp_path: Path
         asked = provider.requests[0].json if listener == "models" else notes.requests[0].json
         assert asked["messages"][-1]["content"] == "Say it again."
         assert gate.requests[0].path == "/v1/chat/completions"
+
+
+async def test_what_stands_twice_in_a_body_goes_out_as_it_was_looked_at(tmp_path: Path) -> None:
+    hidden = b'{"model": "gpt-4o", "messages": [{"role": "user", "content": "bomb"}], '
+    body = hidden + b'"messages": [{"role": "user", "content": "Hello."}]}'
+    async with _world(tmp_path, _passes) as (running, provider, _, _notes):
+        url = f"{running.urls['models']}/v1/chat/completions"
+        async with running.session.post(url, data=body, headers={"content-type": "application/json"}) as response:
+            assert response.status == 200
+        assert b"bomb" not in provider.requests[0].body
+
+
+async def test_headers_that_a_filter_sets_or_removes_reach_the_upstream_so(tmp_path: Path) -> None:
+    config = CONFIG.replace("input_filters: [gate]", "input_filters: [team]")
+    config += "  - {id: team, type: header, set: {x-team: blue}, remove: [accept-language]}\n"
+    async with AsyncExitStack() as stack:
+        fakes = await stack.enter_async_context(providers("openai"))
+        notes = await stack.enter_async_context(FakeAgent())
+        environ = {"GATE": notes.url, "NOTES": notes.url}
+        running = await stack.enter_async_context(gateway(tmp_path, config, fakes, environ=environ))
+        for listener in ("models", "one"):
+            answer = await running.ask("gpt-4o", listener=listener, headers={"accept-language": "de"})
+            assert answer.status == 200
+        for sent in (fakes["openai"].requests[0].headers, notes.requests[0].headers):
+            assert (sent["x-team"], "accept-language" in sent) == ("blue", False)
+
+
+async def test_a_filter_that_is_gone_is_no_reason_to_ask_somebody_else(tmp_path: Path) -> None:
+    config = CONFIG.replace("output_filters: [secrets]", "output_filters: [gate]").replace(
+        "    input_filters: [gate]\n", ""
+    )
+    config = config.replace(
+        "model_providers:", "model_providers:\n  - {model: groq/gpt-4o, base_url: $OPENAI/v1, access_key: $OPENAI_KEY}"
+    )
+    async with AsyncExitStack() as stack:
+        fakes = await stack.enter_async_context(providers("openai"))
+        environ = {"GATE": "http://127.0.0.1:9", "NOTES": "http://127.0.0.1:9"}
+        running = await stack.enter_async_context(gateway(tmp_path, config, fakes, environ=environ))
+        answer = await running.ask("openai/gpt-4o")
+        assert (answer.status, answer.attempts, len(fakes["openai"].requests)) == (503, 1, 1)
