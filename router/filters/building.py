@@ -53,15 +53,10 @@ def _http(config: FilterConfig, parts: FilterParts) -> Filter:
 
 
 def _mcp(config: FilterConfig, parts: FilterParts) -> Filter:
-    try:
-        # Only here: the SDK brings a web server along, which is a lot to load for those who have no such filter.
-        from router.filters.mcp_callout import McpFilter
-        from router.filters.mcp_session import McpSession
-    except ImportError as exc:
-        raise OperatorError(
-            f"The filter '{config.id}' needs the MCP SDK, which is not installed.",
-            fix="Run: pip install 'trident-router[mcp]'",
-        ) from exc
+    # Only here: the SDK brings a web server along, which is a lot to load for those who have no such filter.
+    from router.filters.mcp_callout import McpFilter
+    from router.filters.mcp_session import McpSession
+
     session = McpSession(
         config.id,
         config.url or "",
