@@ -71,6 +71,8 @@ class Runtime:
     async def _build(self) -> list[HttpListener]:
         config, around = self._config, self._surroundings
         triton = TritonClient(around.triton_url)
+        if models_in_use(config):
+            triton.open()
         self._closing.push_async_callback(triton.close)
         client = HttpClient(
             connect_timeout_s=config.overrides.upstream_connect_timeout or config.limits.connect_timeout

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tritonclient.grpc import model_config_pb2
-
 
 @dataclass(frozen=True, slots=True)
 class TensorMetadata:
@@ -132,10 +130,11 @@ def from_index(message: Any) -> tuple[IndexEntry, ...]:
 
 
 def _tensors(declared: Iterable[Any]) -> tuple[TensorMetadata, ...]:
-    return tuple(TensorMetadata(t.name, _datatype(t.data_type), tuple(t.dims)) for t in declared)
+    return tuple(TensorMetadata(t.name, _datatype(t), tuple(t.dims)) for t in declared)
 
 
-def _datatype(number: int) -> str:
+def _datatype(declared: Any) -> str:
     """Configurations say TYPE_STRING where the protocol says BYTES; the other names differ only in the prefix."""
-    name = str(model_config_pb2.DataType.Name(number)).removeprefix("TYPE_")
+    names = declared.DESCRIPTOR.fields_by_name["data_type"].enum_type.values_by_number
+    name = str(names[declared.data_type].name).removeprefix("TYPE_")
     return "BYTES" if name == "STRING" else name

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
-
 from router.errors import OperatorError
 from router.triton.metadata import ModelConfig, from_model_config
 
@@ -58,6 +55,9 @@ def list_models(repositories: Sequence[Path]) -> tuple[ModelConfig, ...]:
 
 def read_model_config(path: Path) -> ModelConfig:
     """Parse one ``config.pbtxt``. A model without a name of its own has its folder's."""
+    from google.protobuf import text_format
+    from tritonclient.grpc import model_config_pb2  # brings gRPC and NumPy along, as ``rpc`` does
+
     message = model_config_pb2.ModelConfig()
     try:
         text_format.Parse(path.read_text(encoding="utf-8"), message)

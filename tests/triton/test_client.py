@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 
@@ -10,8 +12,9 @@ import grpc
 import pytest
 
 from router.errors import ModelUnavailable
-from router.triton.client import MAX_MESSAGE_BYTES, TritonClient
+from router.triton.client import TritonClient
 from router.triton.metadata import IndexEntry, TensorMetadata
+from router.triton.rpc import MAX_MESSAGE_BYTES
 from router.triton.tensors import Tensor
 from tests.fakes.triton import FakeTriton
 
@@ -224,6 +227,20 @@ async def test_a_load_that_fails_says_why_in_the_cause_only(client, triton):
         await client.load("guard")
     assert "/srv" not in str(caught.value)
     assert "/srv" in caught.value.__cause__.details()
+
+
+async def test_a_client_that_was_closed_before_its_first_call_asks_nobody(triton):
+    client = TritonClient(triton.address)
+    await client.close()
+    with pytest.raises(ModelUnavailable):
+        await infer(client)
+    assert not await client.server_ready(5.0)
+
+
+def test_a_gateway_that_asks_no_model_loads_no_grpc():
+    program = "import sys, router.cli.up, router.cli.worker; print(*sorted({'grpc', 'numpy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 async def until(condition, timeout_s: float = 5.0) -> None:
