@@ -192,8 +192,10 @@ def test_an_error_event_is_an_upstream_error() -> None:
         (b'data: {"choices": [{"delta": {"content": "a"}, "finish_reason":  null}]}\n\n', False),
         (b'data: {"choices":[{"finish_reason":null}]}\r\n\r\ndata:[DONE]\r\n\r\n', True),
         (
-            b'data: {"choices":[{"finish_reason":null}],"usage":null}\n\n'
-            b'data: {"choices":[{"finish_reason":"stop"}]}\n\n',
+            (
+                b'data: {"choices":[{"finish_reason":null}],"usage":null}\n\n'
+                b'data: {"choices":[{"finish_reason":"stop"}]}\n\n'
+            ),
             True,
         ),
         (b"data: nonsense\n\n", False),
