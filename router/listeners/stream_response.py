@@ -33,7 +33,7 @@ async def write_stream(
 ) -> None:
     """Send ``body`` chunk by chunk; every write waits for the client. Always closes ``body``.
 
-    After the first byte no status can change any more: a ``GatewayError``, the listener's timeout included, becomes one
+    After the first byte no status can change any more: whatever is raised, the listener's timeout included, becomes one
     error event in the client's dialect, then the stream ends. A client that goes away cancels the caller, which closes
     the upstream.
     """
@@ -41,17 +41,25 @@ async def write_stream(
     try:
         try:
             await _copy(body, exchange, context)
-        except GatewayError as exc:
-            logger.warning(
-                "stream broke off",
-                extra={"request_id": context.request_id, "code": exc.code, "cause": repr(exc.__cause__ or exc)},
-            )
+        except Exception as exc:
+            error = _told(exc, context)
             if exchange.writing_paused:  # it was the client that kept us waiting; it will not read this either
                 _cut_off(exchange, context)
             else:
-                _say_farewell(exchange, reply, exc, context)
+                _say_farewell(exchange, reply, error, context)
     finally:
         await body.aclose()
+
+
+def _told(exc: Exception, context: RequestContext) -> GatewayError:
+    """What the client is told of a stream that broke; a defect of ours is in the log, and the client reads no more."""
+    if not isinstance(exc, GatewayError):
+        fields = {"request_id": context.request_id, "path": context.path}
+        logger.error("stream failed", exc_info=exc, extra=fields)
+        return GatewayError("Something went wrong in the gateway; its log has the details.")
+    cause = repr(exc.__cause__ or exc)
+    logger.warning("stream broke off", extra={"request_id": context.request_id, "code": exc.code, "cause": cause})
+    return exc
 
 
 async def _copy(body: ByteStream, exchange: Exchange, context: RequestContext) -> None:

@@ -253,6 +253,15 @@ async def test_a_stream_that_breaks_ends_with_one_error_event() -> None:
     assert "[DONE]" not in text
 
 
+async def test_a_defect_in_a_stream_is_told_without_saying_what_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    handler = _streaming(b"data: 1\n\n", KeyError("inner workings"))
+    async with _listening(handler) as listener, _post(listener) as response:
+        text = await response.text()
+    assert "inner workings" not in text
+    assert orjson.loads(text.split("data: ")[2])["error"]["code"] == "internal_error"
+    assert "stream failed" in caplog.text
+
+
 async def test_a_stream_that_breaks_before_its_first_byte_has_a_status() -> None:
     async with _listening(_streaming(UpstreamUnreachable("gone"))) as listener, _post(listener) as response:
         assert response.status == 502
