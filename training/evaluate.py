@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from areas import auroc
-from clinc_report import clinc_lines
+from clinc_report import clinc_lines, joined_line
 from curves import draw
 from decisions import (
     Row,
@@ -26,6 +26,7 @@ from decisions import (
     read_thresholds,
     reliability,
 )
+from dialogue_report import dialogue_lines
 from embed import ServedGuard, ServedModeration, ServedOrchestrator
 from guard_metrics import groups
 from guard_texts import GuardText, load_guard_texts
@@ -125,7 +126,10 @@ def orchestrator_section(options: argparse.Namespace) -> Measured:
     )
     lines = orchestrator_lines(rows, threshold, fitted["slope"], fitted["offset"])
     if options.shared:
-        lines += clinc_lines(options.shared / "routing", ServedOrchestrator(options.orchestrator))
+        routing, model = options.shared / "routing", ServedOrchestrator(options.orchestrator)
+        lines += clinc_lines(routing, model)
+        lines.append(joined_line(routing, model, threshold, fitted["slope"], fitted["offset"]))
+        lines += dialogue_lines(routing, model)
     found = reliability(rows, probabilities(rows, fitted["slope"], fitted["offset"]))
     curve = {"agents": [(said, seen) for said, seen, _ in found]}
     picture = draw("Orchestrator: reliability", "probability said", "agent needed", curve, diagonal=True)
