@@ -66,7 +66,12 @@ class Matcher(nn.Module):
         logits: list[Tensor] = []
         for part, roster in zip(parts, agents, strict=True):
             described = [
-                (encoded.rows([one.whole])[0], encoded.rows([one.whole, *one.phrases]), encoded.rows(one.exclusions))
+                (
+                    encoded.rows([one.whole])[0],
+                    encoded.rows([one.whole, *one.phrases]),
+                    encoded.rows(one.exclusions),
+                    encoded.rows([one.whole, *one.phrases, *one.items]),
+                )
                 for one in roster
             ]
             questions = [example.question for example in part.examples]
@@ -120,11 +125,14 @@ def padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     return numbers, mask
 
 
-def agent_features(question: Any, asked: Tensor, agents: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+def agent_features(question: Any, asked: Tensor, agents: Sequence[tuple[Tensor, ...]]) -> Tensor:
     """``roster_features.agent_features`` with gradients; a test holds the two together."""
-    to_whole = asked @ torch.stack([whole for whole, _, _ in agents]).T
-    to_phrase = torch.stack([(asked @ phrases.T).amax(1) for _, phrases, _ in agents], dim=1)
-    to_exclusion = torch.stack([_best(asked[3:], exclusions) for _, _, exclusions in agents])
+    to_whole = asked @ torch.stack([whole for whole, *_ in agents]).T
+    to_phrase = torch.stack([(asked @ phrases.T).amax(1) for _, phrases, *_ in agents], dim=1)
+    to_exclusion = torch.stack([_best(asked[3:], exclusions) for _, _, exclusions, _ in agents])
+    to_part = (to_whole + torch.stack([(asked @ parts.T).amax(1) for *_, parts in agents], dim=1)) / 2
+    part = to_part[3:].amax(0)
+    evidence = torch.maximum(to_part[0], part)
     clause = torch.maximum(to_whole[3:], to_phrase[3:])
     strongest = clause.amax(0)
     history = float(question.before is not None)
@@ -137,6 +145,8 @@ def agent_features(question: Any, asked: Tensor, agents: Sequence[tuple[Tensor, 
         _gap(to_whole[0]), gap_context, _gap(strongest), _gap(to_phrase[0]), _gap(before),
         flat * history, flat * min(len(question.newest.split()), 60) / 20, flat * len(question.clauses) / 4,
         to_phrase[0] * history, gap_context * history, flat * strongest.max(), flat * to_whole[1].max(), wins,
+        to_part[0], to_part[1], part, _gap(to_part[0]), _gap(to_part[1]), _gap(part), flat * part.max(),
+        (evidence + to_part[1]) / 2 if question.before is not None else evidence,
     ]  # fmt: skip
     return torch.stack(columns, dim=1)
 

@@ -36,6 +36,8 @@ class Scorer(nn.Module):
         wide = base + 2 * hidden + 2
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("std", torch.ones(features))
+        # Similarity goes straight to the logit too: where rosters are unlike those of training, it errs less.
+        self.straight = nn.Parameter(torch.zeros(()))
         self.base = nn.Sequential(nn.Linear(features, base), nn.ReLU(), nn.Dropout(0.1))
         self.scale = nn.Parameter(torch.tensor(2.5))
         self.flag = nn.Parameter(torch.zeros(narrow))
@@ -49,6 +51,8 @@ class Scorer(nn.Module):
         agent_mask: Tensor,
     ) -> Tensor:  # fmt: skip
         """``features [B, N, F]``, ``keys`` and ``values [B, T, P]``, ``agent_* [N, U, P]``, ``agent_mask [N, U]``.
+
+        The last feature is the similarity as a whole.
 
         ``kind [B, T]``: 1 for a token of the newest turn, 2 for one of the turn in its context, 0 for padding.
         """
@@ -72,7 +76,7 @@ class Scorer(nn.Module):
         )  # fmt: skip
         mixed = self.setmix(agent).relu()
         others = [mixed - mixed.mean(1, keepdim=True), mixed - mixed.amax(1, keepdim=True)]
-        return self.out(torch.cat([agent, *others], -1))[..., 0]
+        return self.out(torch.cat([agent, *others], -1))[..., 0] + self.straight * features[..., -1]
 
 
 def _gap(values: Tensor) -> Tensor:

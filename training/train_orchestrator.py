@@ -18,6 +18,7 @@ from encoder import load_pretrained
 from matcher import Matcher, roster_loss
 from public_sets import PublicRosters
 from roster_examples import RosterExamples, Slice, load_authored, sample_slice
+from torch import Tensor
 
 HERE = Path(__file__).resolve().parent
 FROZEN_LAYERS = 2
@@ -30,13 +31,16 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--shared", type=Path, required=True, help="folder with routing/ of the shared data")
     parser.add_argument("--start", type=Path, help="a checkpoint to start from, with a fresh schedule")
     parser.add_argument("--steps", type=int, default=1200)
-    parser.add_argument("--rosters", type=int, default=3, help="authored rosters per step; one public roster is added")
+    parser.add_argument("--keep", type=float, default=1.0, help="share of --start's encoder; the rest is as published")
+    parser.add_argument("--rosters", type=int, default=3, help="authored rosters per step")
+    parser.add_argument("--public", type=int, default=1, help="public rosters per step")
     parser.add_argument("--cases", type=int, default=8, help="conversations per roster and step")
+    parser.add_argument("--stop", type=int, help="break off after this step, whatever the schedule says")
     parser.add_argument("--rate", type=float, default=5e-5)
     parser.add_argument("--seed", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--save-every", type=int, default=50)
-    parser.add_argument("--judge-every", type=int, default=150)
+    parser.add_argument("--judge-every", type=int, default=150, help="0: never, which saves minutes")
     return parser.parse_args()
 
 
@@ -47,12 +51,32 @@ def new_matcher(wheel: Path) -> Matcher:
     return matcher
 
 
+def started_from(state: dict[str, Tensor], matcher: Matcher, keep: float) -> dict[str, Tensor]:
+    """A checkpoint's weights for ``matcher``, which is as published.
+
+    The encoder is the mean of both, weighed by ``keep``: fine-tuned weights know the task, published ones know more
+    of the world. Features that the checkpoint doesn't know yet get no weight at first.
+    """
+    fresh = matcher.state_dict()
+    out = {**fresh, **state}
+    known = state["scorer.mean"].shape[0]
+    for name, value in state.items():
+        if name.startswith("encoder."):
+            out[name] = keep * value + (1.0 - keep) * fresh[name]
+    first = fresh["scorer.base.0.weight"].clone()
+    first[:, :known], first[:, known:] = state["scorer.base.0.weight"], 0.0
+    out["scorer.base.0.weight"] = first
+    for name, usual in (("scorer.mean", 0.0), ("scorer.std", 0.15)):
+        out[name] = torch.cat([state[name], torch.full((len(fresh[name]) - known,), usual)])
+    return out
+
+
 def slices(rosters: list[RosterExamples], public: PublicRosters, options: Any, step: int) -> list[Slice]:
     """The slices of one step; drawn from the step's own seed, so that a resumed run sees what an unbroken one sees."""
     rng = random.Random(options.seed * 1_000_003 + step)
     weights = [math.sqrt(len(roster.examples)) for roster in rosters]
     drawn = [sample_slice(roster, options.cases, rng) for roster in rng.choices(rosters, weights, k=options.rosters)]
-    return [*drawn, sample_slice(public.draw(rng), options.cases, rng)]
+    return [*drawn, *(sample_slice(public.draw(rng), options.cases, rng) for _ in range(options.public))]
 
 
 def judge(matcher: Matcher, rosters: list[RosterExamples]) -> dict[str, float]:
@@ -107,12 +131,13 @@ def main() -> None:
         print(f"continued at step {first}", flush=True)
     else:
         if options.start:
-            matcher.load_state_dict(torch.load(options.start)["matcher"])
-        print(f"before training: {judge(matcher, parts['calibration'])}", flush=True)
+            matcher.load_state_dict(started_from(torch.load(options.start)["matcher"], matcher, options.keep))
+        if options.judge_every:
+            print(f"before training: {judge(matcher, parts['calibration'])}", flush=True)
     matcher.train()
     started, losses = time.process_time(), []
     public = PublicRosters(options.shared / "routing")
-    for step in range(first, options.steps):
+    for step in range(first, min(options.steps, options.stop or options.steps)):
         batch = slices(parts["train"], public, options, step)
         loss = roster_loss(matcher(batch), batch)
         optim.zero_grad()
@@ -127,13 +152,13 @@ def main() -> None:
             left = seconds * (options.steps - done) / 60
             print(f"step {done}/{options.steps} loss {sum(losses[-25:]) / 25:.3f}, {seconds:.1f} s a step, "
                   f"about {left:.0f} min left", flush=True)  # fmt: skip
-        if done % options.judge_every == 0 or done == options.steps:
+        if options.judge_every and (done % options.judge_every == 0 or done == options.steps):
             figures = judge(matcher, parts["calibration"])
             print(f"step {done} calibration {figures}", flush=True)
             if figures["loss"] < best:
                 best = figures["loss"]
                 torch.save({"matcher": matcher.state_dict(), "step": done, "figures": figures}, folder / "best.pt")
-        if done % options.save_every == 0 or done == options.steps:
+        if done % options.save_every == 0 or done in (options.steps, options.stop):
             state = {"matcher": matcher.state_dict(), "optim": optim.state_dict(), "schedule": schedule.state_dict(),
                      "step": done, "best": best}  # fmt: skip
             torch.save(state, folder / "last.tmp")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -196,3 +197,13 @@ def str_of(one: Request, name: str) -> bytes:
     value = one.tensors[name].as_numpy()[0][0]
     assert isinstance(value, bytes)
     return value
+
+
+def test_what_a_list_names_is_looked_at_one_by_one(model: Any) -> None:
+    texts = sys.modules["roster_features"].describe(
+        "desk", "Handles parcels, lost keys and visitors. No mail, no calls."
+    )
+    assert texts.phrases == ("Handles parcels, lost keys and visitors",)
+    assert texts.items == ("Handles parcels", "lost keys", "visitors")
+    assert texts.exclusions == ("No mail, no calls",)
+    assert texts.texts == [texts.whole, *texts.phrases, *texts.exclusions, *texts.items]

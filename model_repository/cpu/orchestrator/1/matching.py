@@ -98,7 +98,6 @@ class Matching:
 def agent_of(texts: features.AgentTexts, encoded: Sequence[TextStates]) -> Agent:
     """An agent out of its encoded ``texts``."""
     vectors = np.stack([one.vector for one in encoded])
-    split = 1 + len(texts.phrases)
-    return Agent(
-        features.AgentVectors(vectors[0], vectors[:split], vectors[split:]), encoded[0].keys, encoded[0].values
-    )
+    phrases, exclusions, items = np.split(vectors, np.cumsum([1 + len(texts.phrases), len(texts.exclusions)]))
+    parts = np.concatenate([phrases, items])
+    return Agent(features.AgentVectors(vectors[0], phrases, exclusions, parts), encoded[0].keys, encoded[0].values)

@@ -21,6 +21,7 @@ MAX_AGENTS = 50
 MAX_TOKENS = 160
 MAX_PHRASES = 12
 MAX_EXCLUSIONS = 6
+MAX_ITEMS = 16
 CONTEXT_TURNS = 4
 SHARPNESS = 20.0
 TURN_CHARS = 600
@@ -37,6 +38,10 @@ _EXCLUSION = re.compile(
 )
 _PHRASE_END = re.compile(r"[.;!?。！？；\n•]+(?:\s+|$)|[。！？；\n•]|\s[–—]\s|(?<=[\w\"”]),\s+(?=[\"“])")
 _CUT = re.compile(r"[,(:]|\s(?:but|and|aber|und|mais|et|pero|y)\s", re.IGNORECASE)
+# "Cards, limits, lost PINs and fees": what stands in a list is asked for one at a time.
+_ITEM_END = re.compile(
+    r"[,:/、，]\s*(?:(?:and|or|und|oder|et|ou|y|e|o)\s+)?|\s(?:and|or|und|oder|et|ou|y|och|oraz|en|и)\s", re.I
+)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\-.]+")
 
 
@@ -68,19 +73,24 @@ class AgentTexts:
     whole: str
     phrases: tuple[str, ...]
     exclusions: tuple[str, ...]
+    items: tuple[str, ...] = ()
 
     @property
     def texts(self) -> list[str]:
-        return [self.whole, *self.phrases, *self.exclusions]
+        return [self.whole, *self.phrases, *self.exclusions, *self.items]
 
 
 @dataclass(frozen=True)
 class AgentVectors:
-    """An encoded description: ``whole`` [d], ``phrases`` [p, d] (row 0 is the whole), ``exclusions`` [e, d]."""
+    """An encoded description: ``whole`` [d], ``phrases`` [p, d] (row 0 is the whole), ``exclusions`` [e, d].
+
+    ``parts`` [p + i, d] are the phrases and the items of their lists.
+    """
 
     whole: Vectors
     phrases: Vectors
     exclusions: Vectors
+    parts: Vectors
 
 
 def parse_conversation(turns: Any) -> Question:
@@ -116,18 +126,25 @@ def parse_routes(routes: Any) -> list[tuple[str, str]]:
 
 
 def describe(name: str, description: str) -> AgentTexts:
-    """Cut a description into phrases and exclusions; the name is split into words."""
+    """Cut a description into phrases, items of lists and exclusions; the name is split into words."""
     name, description = _encodable(name), _encodable(description)
     words = " ".join(_CAMEL.sub(" ", name).split())
     pieces = [piece.strip(" \t-*\"“”'()") for piece in _PHRASE_END.split(description)]
     phrases: list[str] = []
     exclusions: list[str] = []
     for piece in pieces:
-        kept, dropped = _without_exclusions(piece)
-        phrases += [kept] if len(kept) > 2 else []
+        said, dropped = _without_exclusions(piece)
+        phrases += [said] if len(said) > 2 else []
         exclusions += [dropped] if len(dropped) > 2 else []
     whole = f"{words}: {' '.join(description.split())[:WHOLE_CHARS]}"
-    return AgentTexts(whole, tuple(dict.fromkeys(phrases))[:MAX_PHRASES], tuple(exclusions[:MAX_EXCLUSIONS]))
+    kept = tuple(dict.fromkeys(phrases))[:MAX_PHRASES]
+    return AgentTexts(whole, kept, tuple(exclusions[:MAX_EXCLUSIONS]), _items(kept))
+
+
+def _items(phrases: Sequence[str]) -> tuple[str, ...]:
+    """What the lists of the phrases name, one by one; a phrase without a list has none."""
+    cut = [item.strip(" .\"“”'()") for phrase in phrases for item in _ITEM_END.split(phrase)]
+    return tuple(item for item in dict.fromkeys(cut) if len(item) > 2 and item not in phrases)[:MAX_ITEMS]
 
 
 def _without_exclusions(piece: str) -> tuple[str, str]:
@@ -143,6 +160,8 @@ FEATURES = (
     "newest_whole", "context_whole", "before_whole", "clause_whole", "newest_phrase", "context_phrase", "clause_phrase",
     "clause_exclusion", "gap_newest", "gap_context", "gap_clause", "gap_phrase", "gap_before", "has_history", "words",
     "clauses", "newest_phrase_x_history", "context_gap_x_history", "best_clause", "best_context", "clause_wins",
+    "newest_part", "context_part", "clause_part", "gap_newest_part", "gap_context_part", "gap_clause_part", "best_part",
+    "evidence",
 )  # fmt: skip
 
 
@@ -155,6 +174,7 @@ def agent_features(question: Question, vectors: Vectors, agents: Sequence[AgentV
     whole = np.stack([agent.whole for agent in agents])
     to_whole = vectors @ whole.T
     to_phrase = np.stack([(vectors @ agent.phrases.T).max(axis=1) for agent in agents], axis=1)
+    to_part = (to_whole + np.stack([(vectors @ agent.parts.T).max(axis=1) for agent in agents], axis=1)) / 2
     to_exclusion = np.stack([_best(vectors[3:], agent.exclusions) for agent in agents])
     clause = np.maximum(to_whole[3:], to_phrase[3:])
     strongest = clause.max(axis=0)
@@ -164,12 +184,16 @@ def agent_features(question: Question, vectors: Vectors, agents: Sequence[AgentV
     count = len(agents)
     flat = np.ones(count, dtype=np.float32)
     wins = (clause >= clause.max(axis=1, keepdims=True) - 1e-6).mean(axis=0)
+    part = to_part[3:].max(axis=0)
+    evidence = np.maximum(to_part[0], part)
     columns = [
         to_whole[0], to_whole[1], before, to_whole[3:].max(axis=0),
         to_phrase[0], to_phrase[1], to_phrase[3:].max(axis=0), to_exclusion,
         _gap(to_whole[0]), gap_context, gap_clause, _gap(to_phrase[0]), _gap(before),
         flat * history, flat * min(len(question.newest.split()), 60) / 20, flat * len(question.clauses) / 4,
         to_phrase[0] * history, gap_context * history, flat * strongest.max(), flat * to_whole[1].max(), wins,
+        to_part[0], to_part[1], part, _gap(to_part[0]), _gap(to_part[1]), _gap(part), flat * part.max(),
+        (evidence + to_part[1]) / 2 if history else evidence,
     ]  # fmt: skip
     return np.stack(columns, axis=1).astype(np.float32), clause
 
