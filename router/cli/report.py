@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from router.cli.status import Row, Section
 from router.config import Config, Listener
 from router.errors import ModelUnavailable
-from router.runtime import unavailable_reason
 from router.triton.client import TritonClient
 from router.triton.metadata import ModelConfig, ModelMetadata
 from router.triton.models import orchestrator_contract
@@ -73,7 +72,7 @@ def _providers(config: Config) -> Iterator[Row]:
     for provider in config.model_providers:
         name = provider.name if provider.name == provider.model else f"{provider.name} ({provider.model})"
         note = "default" if provider.default else ""
-        reason = unavailable_reason(provider)
+        reason = provider.unavailable_reason
         if reason is None:
             yield Row(name, (note,), "available")
         else:

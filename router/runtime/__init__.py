@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from router.runtime.agents import build_routers, models_in_use
-from router.runtime.models import build_chats, build_model_router, build_services, unavailable_reason
+from router.runtime.models import build_chats, build_model_router, build_services
 from router.runtime.orchestrators import Orchestrators
 from router.runtime.parts import Surroundings
 from router.runtime.serving import Runtime, serve
@@ -18,5 +18,4 @@ __all__ = [
     "build_services",
     "models_in_use",
     "serve",
-    "unavailable_reason",
 ]

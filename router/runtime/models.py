@@ -39,7 +39,7 @@ def build_services(config: Config) -> dict[str, ProviderService]:
     """The providers that can be asked, by name of entry. Raises ``OperatorError`` for a header that cannot be."""
     services = {}
     for entry in config.model_providers:
-        if unavailable_reason(entry) is None:
+        if entry.available:
             try:
                 services[entry.name] = ProviderService(entry)
             except ValueError as exc:
@@ -72,11 +72,6 @@ def _configured_facts(config: Config) -> Mapping[str, ModelFacts]:
     return facts
 
 
-def unavailable_reason(provider: ModelProvider) -> str | None:
-    """Why requests to a provider are refused; ``None`` when they are not."""
-    return provider.unavailable_reason
-
-
 def _unavailable(provider: ModelProvider) -> str | None:
-    reason = unavailable_reason(provider)
+    reason = provider.unavailable_reason
     return None if reason is None else f"'{provider.model}' cannot be used: {reason}."
