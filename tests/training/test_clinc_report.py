@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import clinc_report
-from clinc_report import PER_DOMAIN, SMALL, SMALL_ROSTERS, clinc_rosters
+from clinc_report import JOINED, PER_DOMAIN, SMALL, SMALL_ROSTERS, clinc_rosters, joined_roster
 
 DOMAINS = {f"domain{number}": f"Answers questions about thing {number}." for number in range(10)}
 
@@ -43,3 +43,12 @@ def test_texts_of_absent_domains_are_nobodys(tmp_path: Path) -> None:
 def test_the_same_rosters_are_drawn_every_time(tmp_path: Path) -> None:
     folder = clinc(tmp_path)
     assert clinc_rosters(folder) == clinc_rosters(folder)
+
+
+def test_joined_requests_need_the_domains_of_both_texts(tmp_path: Path) -> None:
+    roster = joined_roster(clinc(tmp_path))
+    assert len(roster.examples) == JOINED
+    for example in roster.examples:
+        said = example.question.newest.split(" ")
+        assert [roster.agents[place][0] for place in example.needed] == [word for word in said if word in DOMAINS]
+        assert len(example.needed) == 2
