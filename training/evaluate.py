@@ -33,6 +33,7 @@ from guard_texts import GuardText, load_guard_texts
 from moderation_metrics import label_sides
 from moderation_report import moderation_lines
 from moderation_texts import LABELS, load_moderation_texts
+from pii_report import pii_section
 from quality_table import Line, section
 from roster_examples import load_authored
 from serving import JAILBREAK, MODERATION, ORCHESTRATOR
@@ -49,7 +50,7 @@ class Measured:
 
     model: str
     text: str
-    picture: str
+    picture: str | None = None
 
     @property
     def file_name(self) -> str:
@@ -183,7 +184,16 @@ def draw_rates(title: str, scores: Mapping[str, np.ndarray]) -> str:
     return draw(f"{title}: flagged by threshold", "threshold", "share flagged", curves)
 
 
-SECTIONS = {"orchestrator": orchestrator_section, "jailbreak": jailbreak_section, "moderation": moderation_section}
+def personal_data_section(options: argparse.Namespace) -> Measured:
+    return Measured("personal-data", pii_section())
+
+
+SECTIONS = {
+    "orchestrator": orchestrator_section,
+    "jailbreak": jailbreak_section,
+    "moderation": moderation_section,
+    "personal-data": personal_data_section,
+}
 
 
 def main() -> None:
@@ -206,8 +216,10 @@ def main() -> None:
         source = "of this repository and of the shared sets" if options.shared else "of this repository"
         parts = [f"# Quality of the embedded models\nWritten by `make eval`, on held-out data {source}.\n"]
         for one in measured:
-            parts.append(f"{one.text}\n![{one.model}]({one.file_name})\n")
-            options.out.with_name(one.file_name).write_text(one.picture, encoding="utf-8")
+            parts.append(f"{one.text}\n")
+            if one.picture is not None:
+                parts.append(f"![{one.model}]({one.file_name})\n")
+                options.out.with_name(one.file_name).write_text(one.picture, encoding="utf-8")
         options.out.write_text("\n".join(parts), encoding="utf-8")
         print(f"written: {options.out}")
 
