@@ -196,7 +196,7 @@ async def test_the_model_that_answered_is_what_is_paid_for() -> None:
     context.attempts.append(Attempt("cheap", "cheap/model", 0.0, "ok"))
     for finished in context.on_finished:
         finished(context)
-    await world.admit(998)
+    assert await world.admit(998)
 
 
 async def test_a_model_without_a_price_is_refused_where_dollars_count() -> None:
@@ -218,7 +218,7 @@ async def test_a_free_model_can_be_used_when_the_budget_is_gone() -> None:
     world = World(budget={"usd": 1.0})
     world.prices.per_token["lab/free"] = 0.0
     await world.use(Usage(1000, 1000), "ok")
-    await world.admit(model="lab/free")
+    assert await world.admit(model="lab/free")
 
 
 @pytest.mark.parametrize("on_error", ["deny", "allow"])

@@ -230,6 +230,7 @@ async def test_counts_reach_the_store_in_the_background() -> None:
     async with timeout(10):
         while counter.unsettled:
             await asyncio.sleep(0.01)
+    assert store.adds > 0
     await counters.close()
 
 

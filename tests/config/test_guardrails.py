@@ -50,12 +50,14 @@ def test_the_models_that_guards_ask_have_to_be_there(load) -> None:
 
 @pytest.mark.parametrize("route", ["a", "b"])
 def test_requests_may_be_sent_to_agents_of_the_listener(load, route: str) -> None:
-    load(guarded(f"{{name: g, model: m, action: route, route: {route}, listeners: [agents]}}"))
+    loaded = load(guarded(f"{{name: g, model: m, action: route, route: {route}, listeners: [agents]}}"))
+    assert loaded.config.guardrails[0].route == route
 
 
 @pytest.mark.parametrize("route", ["openai/gpt-4o", "gpt-4o", "smart", "groq/anything"])
 def test_requests_may_be_sent_to_models(load, route: str) -> None:
-    load(guarded(f"{{name: g, model: m, action: route, route: {route}, listeners: [models]}}"))
+    loaded = load(guarded(f"{{name: g, model: m, action: route, route: {route}, listeners: [models]}}"))
+    assert loaded.config.guardrails[0].route == route
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,7 @@ async def test_calls_run_at_the_same_time() -> None:
 
     async with tool(wait) as (filter_, _), timeout(5):
         await asyncio.gather(*(filter_.on_request(request(), context()) for _ in range(3)))
+    assert running == 3
 
 
 async def test_a_server_that_forgot_the_session_gets_a_new_one_and_nobody_notices() -> None:
