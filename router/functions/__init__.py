@@ -1,0 +1,1 @@
+"""Prompt targets: natural language to validated API calls."""
