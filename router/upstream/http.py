@@ -31,7 +31,8 @@ class Endpoint:
 
     ``name`` is what clients are told when it fails; the URL is not. ``timeout_s`` is the longest wait for the first
     byte, and again between two reads. ``headers`` go out with every request and win over all others; a ``Host`` among
-    them replaces that of the URL. Raises ``ValueError`` for a URL or header that no request could carry.
+    them replaces that of the URL. ``address`` is the IP address of the URL's host to connect to, where somebody has
+    looked it up already. Raises ``ValueError`` for a URL or header that no request could carry.
     """
 
     name: str
@@ -39,12 +40,14 @@ class Endpoint:
     timeout_s: float
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     method: Method = "POST"
+    address: str | None = None
     origin: Origin = field(init=False, repr=False, compare=False)
     request_head: RequestHead = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "request_head", RequestHead(self.url, self.headers, self.method))
-        object.__setattr__(self, "origin", Origin(self.url.scheme, self.url.raw_host or "", self.url.port or 0))
+        origin = Origin(self.url.scheme, self.url.raw_host or "", self.url.port or 0, self.address)
+        object.__setattr__(self, "origin", origin)
 
 
 class UpstreamResponse:
@@ -157,10 +160,13 @@ class Exchange:
 
 
 class HttpClient:
-    """A pool of connections to upstreams. Close it with ``close``; requests still running are cut off."""
+    """A pool of connections to upstreams. Close it with ``close``; requests still running are cut off.
 
-    def __init__(self, *, connect_timeout_s: float) -> None:
-        self._pool = ConnectionPool(connect_timeout_s=connect_timeout_s)
+    With ``keep_alive`` false every request has a connection of its own, and so is never sent twice.
+    """
+
+    def __init__(self, *, connect_timeout_s: float, keep_alive: bool = True) -> None:
+        self._pool = ConnectionPool(connect_timeout_s=connect_timeout_s, max_idle=512 if keep_alive else 0)
 
     def post(self, endpoint: Endpoint, body: bytes, headers: Mapping[str, str]) -> Exchange:
         """Send ``body``: ``async with`` waits for the answer's head, at most ``endpoint.timeout_s``.

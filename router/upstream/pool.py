@@ -12,14 +12,19 @@ from router.upstream.answer import BrokenOff, ConnectionFailure
 from router.upstream.connection import Connection, TimedOut
 
 _HAPPY_EYEBALLS_DELAY_S = 0.25  # RFC 8305, section 8
+_MAX_REMEMBERED_ORIGINS = 1024  # those without a connection are forgotten above that
 
 
 class Origin(NamedTuple):
-    """Where a connection leads; requests to the same origin share theirs."""
+    """Where a connection leads; requests to the same origin share theirs.
+
+    ``address`` is the IP address of ``host`` that is to be used, ``None`` for whichever is found.
+    """
 
     scheme: str
     host: str
     port: int
+    address: str | None = None
 
 
 class CannotConnect(ConnectionFailure):
@@ -29,12 +34,17 @@ class CannotConnect(ConnectionFailure):
 class _OriginConnections:
     """What is open to one origin, and which of it is idle, the one used last at the end."""
 
-    __slots__ = ("_closing", "idle", "open")
+    __slots__ = ("_closing", "idle", "open", "opening")
 
     def __init__(self) -> None:
+        self.opening = 0
         self.open: set[Connection] = set()
         self.idle: list[Connection] = []
         self._closing: asyncio.Future[None] | None = None
+
+    @property
+    def in_use(self) -> bool:
+        return bool(self.open) or self.opening > 0
 
     def opened(self, connection: Connection) -> None:
         self.open.add(connection)
@@ -80,21 +90,27 @@ class ConnectionPool:
         if self._closed:
             raise CannotConnect("the client is closed")
         loop = asyncio.get_running_loop()
-        owner = self._origins.setdefault(origin, _OriginConnections())
+        owner = self._owner(origin)
         options: dict[str, Any] = {}
         if isinstance(loop, asyncio.BaseEventLoop):  # uvloop has no such option: it tries one address after the other
             options["happy_eyeballs_delay"] = _HAPPY_EYEBALLS_DELAY_S
         if origin.scheme == "https":
             options |= {"ssl": self._tls, "server_hostname": origin.host.rstrip(".")}
+        owner.opening += 1
         try:
             async with timeout(self._connect_timeout_s):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(loop, owner, idle_s=self._idle_s), origin.host, origin.port, **options
+                    lambda: Connection(loop, owner, idle_s=self._idle_s),
+                    origin.address or origin.host,
+                    origin.port,
+                    **options,
                 )
         except (asyncio.TimeoutError, TimeoutError) as exc:
             raise TimedOut("no connection in time") from exc
         except (OSError, UnicodeError) as exc:  # UnicodeError: a host name that DNS has no form for
             raise CannotConnect("no connection") from exc
+        finally:
+            owner.opening -= 1
         if self._closed:
             connection.abort()
             raise BrokenOff("the client was closed")
@@ -115,6 +131,14 @@ class ConnectionPool:
         self._closed = True
         for connections in self._origins.values():
             await connections.close()
+
+    def _owner(self, origin: Origin) -> _OriginConnections:
+        owner = self._origins.get(origin)
+        if owner is None:
+            if len(self._origins) >= _MAX_REMEMBERED_ORIGINS:
+                self._origins = {known: each for known, each in self._origins.items() if each.in_use}
+            owner = self._origins[origin] = _OriginConnections()
+        return owner
 
     @functools.cached_property
     def _tls(self) -> ssl.SSLContext:

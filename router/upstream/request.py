@@ -10,7 +10,7 @@ from yarl import URL
 
 from router.errors import InvalidRequest
 
-Method: TypeAlias = Literal["POST", "GET"]
+Method: TypeAlias = Literal["POST", "GET", "PUT", "DELETE"]
 
 _CONSTANT: Mapping[Method, Mapping[str, str]] = {
     "POST": {
@@ -19,7 +19,14 @@ _CONSTANT: Mapping[Method, Mapping[str, str]] = {
         "accept-encoding": "identity",
     },
     "GET": {"accept": "application/json", "accept-encoding": "identity"},
+    "PUT": {
+        "content-type": "application/json",
+        "accept": "application/json",
+        "accept-encoding": "identity",
+    },
+    "DELETE": {"accept": "application/json", "accept-encoding": "identity"},
 }
+_WITHOUT_BODY: frozenset[Method] = frozenset({"GET", "DELETE"})
 # Between us and the next hop: how a message is framed and what becomes of the connection is the connection's business.
 _HOP_BY_HOP = frozenset(
     {"connection", "content-length", "expect", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -30,7 +37,7 @@ _LINE_BREAK = re.compile(r"[\r\n\0]")
 
 
 class RequestHead:
-    """Builds the heads of the requests to one URL. The constant part is encoded once. GET requests have no body.
+    """Builds the heads of the requests to one URL. The constant part is encoded once. GET and DELETE have no body.
 
     ``headers`` win over the client's own, ``host`` included; hop-by-hop headers among them are left out. Raises
     ``ValueError`` for what cannot stand in a head; the message has neither the URL nor a header's value.
@@ -54,7 +61,7 @@ class RequestHead:
         lines += [f"{name}: {value}" for name, value in fields.items() if name not in _HOP_BY_HOP]
         self._prefix = ("\r\n".join(lines) + "\r\n").encode()
         self._fixed = _HOP_BY_HOP.union(fields)
-        self._length = method != "GET"  # RFC 9110, section 8.6: not sent where no body is anticipated
+        self._length = method not in _WITHOUT_BODY  # RFC 9110, section 8.6: not sent where no body is anticipated
 
     def encode(self, headers: Mapping[str, str], body_bytes: int) -> bytes:
         """One head. ``headers`` are those of this request; they cannot replace a constant one.

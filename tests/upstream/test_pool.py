@@ -207,3 +207,34 @@ async def test_a_connection_that_is_never_ready_is_given_up() -> None:
                 pass
         await asyncio.wait_for(gone.wait(), 5)
     server.close()
+
+
+async def test_an_address_that_was_looked_up_already_is_connected_to_under_the_name() -> None:
+    async with FakeAgent() as agent, _client() as client:
+        url = URL(f"http://forecast.invalid:{agent.port}/v1")
+        async with client.post(Endpoint("weather", url, 5, address="127.0.0.1"), b"{}", {}) as response:
+            await response.read(10_000)
+        assert agent.requests[0].headers["host"] == f"forecast.invalid:{agent.port}"
+
+
+async def test_a_client_that_keeps_nothing_alive_opens_a_connection_for_every_request() -> None:
+    async with FakeAgent() as agent:
+        client = HttpClient(connect_timeout_s=5, keep_alive=False)
+        try:
+            for _ in range(2):
+                async with client.post(Endpoint("weather", URL(agent.url), 5), b"{}", {}) as response:
+                    await response.read(10_000)
+        finally:
+            await client.close()
+        assert agent.connections_made == 2
+
+
+async def test_origins_without_a_connection_are_forgotten() -> None:
+    async with FakeAgent() as agent, _pool() as pool:
+        used = await pool.connect(_origin(agent))
+        for number in range(1100):
+            with pytest.raises(CannotConnect):
+                await pool.connect(Origin("http", f"h{number}", 1, "127.0.0.1"))
+        assert len(pool._origins) < 1100
+        assert _origin(agent) in pool._origins
+        used.abort()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from router.errors import InvalidRequest
-from router.upstream.request import RequestHead
+from router.upstream.request import Method, RequestHead
 
 
 def _lines(head: bytes) -> list[str]:
@@ -91,3 +91,11 @@ def test_no_header_of_a_request_adds_a_line(headers: dict[str, str]) -> None:
 def test_what_was_no_text_for_the_client_passes_unchanged() -> None:
     head = RequestHead(URL("http://h/"), {}).encode({"baggage": b"a=\xe9".decode("utf-8", "surrogateescape")}, 0)
     assert b"baggage: a=\xe9\r\n" in head
+
+
+@pytest.mark.parametrize(("method", "has_length"), [("POST", True), ("PUT", True), ("GET", False), ("DELETE", False)])
+def test_methods_without_a_body_say_nothing_about_its_length(method: Method, has_length: bool) -> None:
+    lines = _lines(RequestHead(URL("http://h/x"), {}, method).encode({}, 2))
+    assert lines[0] == f"{method} /x HTTP/1.1"
+    assert ("content-length: 2" in lines) is has_length
+    assert ("content-type: application/json" in lines) is has_length
