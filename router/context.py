@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from router.dialects.canonical import DialectName, JsonObject, Usage
 from router.telemetry.metrics import GuardOutcome
+from router.telemetry.tracing import NOT_TRACED, Span
 
 RouteReason = Literal["only_route", "orchestrator", "no_match", "degraded", "guard"]
 
@@ -124,7 +125,9 @@ class RequestContext:
     of the client that are forwarded; ``None`` keeps one from being forwarded. ``verdicts`` are those of guards, in the
     order in which they were given; a guard on a streamed answer has one for the whole of it. ``response_headers`` are
     sent with whatever the answer is, errors included. ``on_finished`` is called once each, in order, when the last byte
-    is out or the request was given up.
+    is out or the request was given up. ``path_parameters`` are the parts of the path that the path's template names,
+    ``query`` what stood behind it. ``span`` is the one under which whatever is done next happens: the request's own, or
+    that of the upstream that is being asked. ``conversation`` has the canonical messages as the client sent them.
     """
 
     request_id: str
@@ -147,6 +150,10 @@ class RequestContext:
     upstream_headers: dict[str, str | None] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
     on_finished: list[Callable[[RequestContext], None]] = field(default_factory=list)
+    path_parameters: Mapping[str, str] = field(default_factory=dict)
+    query: str = ""
+    span: Span = NOT_TRACED
+    conversation: Sequence[Mapping[str, Any]] = ()
 
     def remaining_s(self) -> float:
         """Seconds left until the deadline, never negative."""

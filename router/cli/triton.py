@@ -8,10 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from opentelemetry.metrics import get_meter
 from rich.console import Console
 
-from router import __version__
 from router.cli.instances import InstanceDirectory, instance_folder
 from router.config import LoadedConfig
 from router.routing.router import AgentRouter
@@ -94,7 +92,7 @@ async def live_routers(
         orchestrators = Orchestrators(loaded.config, client, build_model_router(loaded.config), chats)
         # Connects, so that the latency of a decision is its own; without an answer the decision says so itself.
         await client.server_ready(ASK_WITHIN_S)
-        yield build_routers(loaded.config, Metrics(get_meter("trident", __version__)), orchestrators)
+        yield build_routers(loaded.config, Metrics(), orchestrators)
 
 
 def _running_triton(loaded: LoadedConfig, state_dir: Path) -> str | None:

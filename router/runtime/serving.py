@@ -9,9 +9,6 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 
-from opentelemetry.metrics import get_meter
-
-from router import __version__
 from router.config import Config, Listener, LoadedConfig
 from router.dialects.registry import CLIENT_DIALECTS
 from router.errors import OperatorError
@@ -158,7 +155,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    metrics = Metrics(get_meter("trident", __version__))
+    metrics = Metrics()
     runtime = Runtime(loaded.config, surroundings, metrics=metrics, access_log=access_log)
     await runtime.start(reuse_port=reuse_port)
     try:
