@@ -1,13 +1,38 @@
-"""The store protocol: values and counters with a time to live, which affinity, rate limits and budgets are made of."""
+"""The store protocol: values and counters with a time to live, which all state of the gateway is made of."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from router.errors import PayloadTooLarge
 
 MAX_KEY_CHARS = 512
 MAX_VALUE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Changes of values in one namespace that all happen, or none of them.
+
+    ``expects`` are values that must still be there for anything to happen. Then ``deletes`` are removed, the time of
+    ``renews`` starts anew (of those that are there), and ``puts`` are put in the place of whatever was there. No key
+    is in more than one of the three.
+    """
+
+    puts: Mapping[str, bytes] = field(default_factory=dict)
+    deletes: Sequence[str] = ()
+    renews: Sequence[str] = ()
+    expects: Mapping[str, bytes] = field(default_factory=dict)
+
+    def check(self, max_bytes: int) -> None:
+        """Raises ``ValueError`` for a key that is none, and ``PayloadTooLarge`` for a value over ``max_bytes``."""
+        for key in (*self.deletes, *self.renews, *self.expects):
+            check_key(key)
+        for key, value in self.puts.items():
+            check_key(key)
+            check_value(value, max_bytes)
 
 
 class Store(Protocol):
@@ -26,6 +51,9 @@ class Store(Protocol):
     async def get(self, namespace: str, key: str) -> bytes | None:
         """The value, ``None`` when there is none or its time is over."""
 
+    async def get_many(self, namespace: str, keys: Sequence[str]) -> list[bytes | None]:
+        """The value of each key, in order."""
+
     async def set(self, namespace: str, key: str, value: bytes, *, ttl_s: float) -> None:
         """Put a value in the place of whatever was there; its time starts anew."""
 
@@ -34,6 +62,12 @@ class Store(Protocol):
 
     async def delete(self, namespace: str, key: str) -> bool:
         """Remove an entry; whether there was one."""
+
+    async def commit(self, namespace: str, batch: Batch, *, ttl_s: float) -> bool:
+        """Do all of ``batch``; whether its expectations held, else nothing was done.
+
+        Of batches that expect the same value and change it, one succeeds. What it puts and renews lives for ``ttl_s``.
+        """
 
     async def add(self, namespace: str, key: str, amount: int, *, ttl_s: float, limit: int | None = None) -> int:
         """Add to a counter (from 0 where there is none) and return its new total. Atomic.

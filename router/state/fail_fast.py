@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from router.errors import StateUnavailable
-from router.state.base import Store
+from router.state.base import Batch, Store
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,10 @@ class FailFastStore:
         self._refuse_while_resting()
         return await self._watch(self._store.get(namespace, key))
 
+    async def get_many(self, namespace: str, keys: Sequence[str]) -> list[bytes | None]:
+        self._refuse_while_resting()
+        return await self._watch(self._store.get_many(namespace, keys))
+
     async def set(self, namespace: str, key: str, value: bytes, *, ttl_s: float) -> None:
         self._refuse_while_resting()
         await self._watch(self._store.set(namespace, key, value, ttl_s=ttl_s))
@@ -48,6 +52,10 @@ class FailFastStore:
     async def delete(self, namespace: str, key: str) -> bool:
         self._refuse_while_resting()
         return await self._watch(self._store.delete(namespace, key))
+
+    async def commit(self, namespace: str, batch: Batch, *, ttl_s: float) -> bool:
+        self._refuse_while_resting()
+        return await self._watch(self._store.commit(namespace, batch, ttl_s=ttl_s))
 
     async def add(self, namespace: str, key: str, amount: int, *, ttl_s: float, limit: int | None = None) -> int:
         self._refuse_while_resting()

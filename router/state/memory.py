@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from router.state.base import MAX_VALUE_BYTES, check_key, check_value
+from router.state.base import MAX_VALUE_BYTES, Batch, check_key, check_value
 
 _EXPIRED_PER_INSERT = 2  # more than the one that comes in, so that expired entries run out
 
@@ -54,6 +54,9 @@ class MemoryStore:
         entry = self._live(self._space(namespace), check_key(key))
         return entry.value if entry is not None and isinstance(entry.value, bytes) else None
 
+    async def get_many(self, namespace: str, keys: Sequence[str]) -> list[bytes | None]:
+        return [await self.get(namespace, key) for key in keys]
+
     async def set(self, namespace: str, key: str, value: bytes, *, ttl_s: float) -> None:
         check_value(value, self._max_value_bytes)
         self._put(self._space(namespace), check_key(key), value, ttl_s)
@@ -73,6 +76,23 @@ class MemoryStore:
         if there:
             self._drop(space, key)
         return there
+
+    async def commit(self, namespace: str, batch: Batch, *, ttl_s: float) -> bool:
+        batch.check(self._max_value_bytes)
+        space = self._space(namespace)
+        for key, value in batch.expects.items():
+            entry = self._live(space, key)
+            if entry is None or entry.value != value:
+                return False
+        for key in batch.deletes:
+            if key in space.entries:
+                self._drop(space, key)
+        for key in batch.renews:
+            if (entry := self._live(space, key)) is not None:
+                entry.expires = self._clock() + ttl_s
+        for key, value in batch.puts.items():
+            self._put(space, key, value, ttl_s)
+        return True
 
     async def add(self, namespace: str, key: str, amount: int, *, ttl_s: float, limit: int | None = None) -> int:
         space = self._space(namespace)

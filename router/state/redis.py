@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
 from redis import exceptions
@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 
 from router.aio import timeout
 from router.errors import OperatorError, StateUnavailable
-from router.state.base import MAX_VALUE_BYTES, check_key, check_value
+from router.state.base import MAX_VALUE_BYTES, Batch, check_key, check_value
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +45,27 @@ end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return ARGV[1]
 """
+# KEYS: what is expected, deleted, renewed and put, in this order. ARGV: time to live in milliseconds, how many keys
+# each of the first three has, then the values that are expected, then those that are put.
+_COMMIT = """
+local expects, deletes, renews = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+for i = 1, expects do
+  if redis.call('GET', KEYS[i]) ~= ARGV[4 + i] then
+    return 0
+  end
+end
+for i = expects + 1, expects + deletes do
+  redis.call('DEL', KEYS[i])
+end
+for i = expects + deletes + 1, expects + deletes + renews do
+  redis.call('PEXPIRE', KEYS[i], ARGV[1])
+end
+for i = expects + deletes + renews + 1, #KEYS do
+  redis.call('SET', KEYS[i], ARGV[4 + i - deletes - renews], 'PX', ARGV[1])
+end
+return 1
+"""
+_READ_TOGETHER = 500  # keys in one command, which nothing else in Redis can come between
 
 
 class RedisStore:
@@ -63,9 +84,12 @@ class RedisStore:
         self._max_value_bytes = max_value_bytes
         self._add = client.register_script(_ADD)
         self._set_if_absent = client.register_script(_SET_IF_ABSENT)
+        self._commit = client.register_script(_COMMIT)
 
     @classmethod
-    async def open(cls, url: str, *, prefix: str = "trident", timeout_s: float = 1.0) -> RedisStore:
+    async def open(
+        cls, url: str, *, prefix: str = "trident", timeout_s: float = 1.0, max_value_bytes: int = MAX_VALUE_BYTES
+    ) -> RedisStore:
         """Connect. Raises ``OperatorError`` for a URL or credentials that cannot work.
 
         A server that is only not there now is no reason to fail: it is logged, and asked again with every call.
@@ -88,13 +112,21 @@ class RedisStore:
             )
         except ValueError as exc:
             raise OperatorError("The Redis URL cannot be understood.", fix="Write `redis://host:6379/0`.") from exc
-        store = cls(Redis.from_pool(pool), prefix=prefix, timeout_s=timeout_s)
+        store = cls(Redis.from_pool(pool), prefix=prefix, timeout_s=timeout_s, max_value_bytes=max_value_bytes)
         await store._greet()
         return store
 
     async def get(self, namespace: str, key: str) -> bytes | None:
         value = await self._ask(self._client.get(self._name(namespace, key)))
         return value if isinstance(value, bytes) else None
+
+    async def get_many(self, namespace: str, keys: Sequence[str]) -> list[bytes | None]:
+        names = [self._name(namespace, key) for key in keys]
+        values: list[bytes | None] = []
+        for start in range(0, len(names), _READ_TOGETHER):
+            found = await self._ask(self._client.mget(names[start : start + _READ_TOGETHER]))
+            values += [value if isinstance(value, bytes) else None for value in found]
+        return values
 
     async def set(self, namespace: str, key: str, value: bytes, *, ttl_s: float) -> None:
         check_value(value, self._max_value_bytes)
@@ -109,6 +141,14 @@ class RedisStore:
     async def delete(self, namespace: str, key: str) -> bool:
         removed: int = await self._ask(self._client.delete(self._name(namespace, key)))
         return removed > 0
+
+    async def commit(self, namespace: str, batch: Batch, *, ttl_s: float) -> bool:
+        batch.check(self._max_value_bytes)
+        keys = (*batch.expects, *batch.deletes, *batch.renews, *batch.puts)
+        counts = (len(batch.expects), len(batch.deletes), len(batch.renews))
+        arguments: list[bytes | int] = [_milliseconds(ttl_s), *counts, *batch.expects.values(), *batch.puts.values()]
+        done: int = await self._ask(self._commit(keys=[self._name(namespace, key) for key in keys], args=arguments))
+        return done == 1
 
     async def add(self, namespace: str, key: str, amount: int, *, ttl_s: float, limit: int | None = None) -> int:
         name = self._name(namespace, key)

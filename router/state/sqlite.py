@@ -4,37 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sqlite3
-import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from router.errors import OperatorError, StateUnavailable
-from router.state.base import MAX_VALUE_BYTES, check_key, check_value
+from router.errors import StateUnavailable
+from router.state.base import MAX_VALUE_BYTES, Batch, check_key, check_value
+from router.state.sqlite_file import FileOptions, fill_level, open_file
 from router.state.sqlite_writer import SqliteWriter, Work
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
-_SCHEMA = """
-    CREATE TABLE entries (
-        namespace TEXT NOT NULL,
-        key TEXT NOT NULL,
-        value NOT NULL,
-        expires REAL NOT NULL,
-        PRIMARY KEY (namespace, key)
-    );
-    CREATE INDEX entries_by_expiry ON entries (namespace, expires);
-"""
 _READ = "SELECT value FROM entries WHERE namespace = ? AND key = ? AND expires > ?"
+_READ_SOME = "SELECT key, value FROM entries WHERE namespace = ? AND expires > ? AND key IN ({})"
+_DELETE = "DELETE FROM entries WHERE namespace = ? AND key = ?"
+_RENEW = "UPDATE entries SET expires = ? WHERE namespace = ? AND key = ?"
+_PRUNE = (
+    "DELETE FROM entries WHERE namespace = ?1 AND key IN "
+    "(SELECT key FROM entries WHERE namespace = ?1 ORDER BY expires LIMIT ?2)"
+)
 _WRITE = "INSERT OR REPLACE INTO entries (namespace, key, value, expires) VALUES (?, ?, ?, ?)"
 
-_BUSY_S = 1.0  # how long to wait for another worker's transaction
-_OPEN_TRIES = 50
+_DEFAULT_FILE = FileOptions()
+_FULL = 0.9  # from here on, room is made
+_TOGETHER = 500  # keys in one statement
 _PRUNE_EVERY_S = 30.0
 _PRUNE_TOGETHER = 1000  # entries in one transaction, so that nobody waits long for it
 
@@ -42,8 +38,8 @@ _PRUNE_TOGETHER = 1000  # entries in one transaction, so that nobody waits long 
 class SqliteStore:
     """A store in the file at ``path``, made where it is missing, readable by its owner alone.
 
-    Commits survive the end of the process, not always a power cut (WAL, ``synchronous = NORMAL``). Expired entries,
-    and of each namespace those over ``max_entries`` that expire first, are removed in the background.
+    Commits survive the end of the process; a power cut only where the file is ``durable``. Expired entries, and of each
+    namespace those over ``max_entries`` that expire first, are removed in the background.
     """
 
     in_process = False
@@ -54,11 +50,13 @@ class SqliteStore:
         *,
         max_entries: int = 1_000_000,
         max_value_bytes: int = MAX_VALUE_BYTES,
+        makes_room: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._writer = writer
         self._max_entries = max_entries
         self._max_value_bytes = max_value_bytes
+        self._makes_room = makes_room
         self._clock = clock
         self._pruning = asyncio.get_running_loop().create_task(self._prune_forever())
 
@@ -68,22 +66,42 @@ class SqliteStore:
         path: Path,
         *,
         timeout_s: float = 2.0,
-        max_bytes: int = 1024 * 1024 * 1024,
+        file: FileOptions = _DEFAULT_FILE,
         max_entries: int = 1_000_000,
+        max_value_bytes: int = MAX_VALUE_BYTES,
         clock: Callable[[], float] = time.time,
     ) -> SqliteStore:
-        """Open the file. Raises ``OperatorError`` when it cannot be used. ``max_bytes`` bounds the file."""
+        """Open the file. Raises ``OperatorError`` when it cannot be used."""
         thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-state")
         try:
-            connection = await asyncio.get_running_loop().run_in_executor(thread, _open, path, max_bytes)
+            connection = await asyncio.get_running_loop().run_in_executor(thread, open_file, path, file)
         except BaseException:
             thread.shutdown(wait=False)
             raise
-        return cls(SqliteWriter(connection, thread, timeout_s=timeout_s), max_entries=max_entries, clock=clock)
+        writer = SqliteWriter(connection, thread, timeout_s=timeout_s)
+        return cls(
+            writer, max_entries=max_entries, max_value_bytes=max_value_bytes, makes_room=file.makes_room, clock=clock
+        )
 
     async def get(self, namespace: str, key: str) -> bytes | None:
         value = await self._writer.do(self._reading(namespace, check_key(key)), writes=False)
         return value if isinstance(value, bytes) else None
+
+    async def get_many(self, namespace: str, keys: Sequence[str]) -> list[bytes | None]:
+        for key in keys:
+            check_key(key)
+        now = self._clock()
+
+        def read(connection: sqlite3.Connection) -> dict[str, object]:
+            found: dict[str, object] = {}
+            for start in range(0, len(keys), _TOGETHER):
+                some = keys[start : start + _TOGETHER]
+                statement = _READ_SOME.format(", ".join("?" * len(some)))
+                found.update(connection.execute(statement, (namespace, now, *some)))
+            return found
+
+        values = await self._writer.do(read, writes=False)
+        return [value if isinstance(value := values.get(key), bytes) else None for key in keys]
 
     async def set(self, namespace: str, key: str, value: bytes, *, ttl_s: float) -> None:
         check_value(value, self._max_value_bytes)
@@ -112,6 +130,21 @@ class SqliteStore:
             return connection.execute(statement, place).rowcount > 0
 
         return await self._writer.do(drop, writes=True)
+
+    async def commit(self, namespace: str, batch: Batch, *, ttl_s: float) -> bool:
+        batch.check(self._max_value_bytes)
+        expires = self._clock() + ttl_s
+        reads = {key: self._reading(namespace, key) for key in batch.expects}
+
+        def change(connection: sqlite3.Connection) -> bool:
+            if any(reads[key](connection) != value for key, value in batch.expects.items()):
+                return False
+            connection.executemany(_DELETE, [(namespace, key) for key in batch.deletes])
+            connection.executemany(_RENEW, [(expires, namespace, key) for key in batch.renews])
+            connection.executemany(_WRITE, [(namespace, key, value, expires) for key, value in batch.puts.items()])
+            return True
+
+        return await self._writer.do(change, writes=True)
 
     async def add(self, namespace: str, key: str, amount: int, *, ttl_s: float, limit: int | None = None) -> int:
         read = self._reading(namespace, check_key(key))
@@ -146,16 +179,13 @@ class SqliteStore:
 
     def _drop_some(self, connection: sqlite3.Connection) -> int:
         dropped = 0
+        full = self._makes_room and fill_level(connection) > _FULL
         for (namespace,) in connection.execute("SELECT DISTINCT namespace FROM entries").fetchall():
             counted = "SELECT count(*), coalesce(sum(expires <= ?), 0) FROM entries WHERE namespace = ?"
             there, expired = connection.execute(counted, (self._clock(), namespace)).fetchone()
-            excess = min(_PRUNE_TOGETHER, max(expired, there - self._max_entries))
-            statement = (
-                "DELETE FROM entries WHERE namespace = ?1 AND key IN "
-                "(SELECT key FROM entries WHERE namespace = ?1 ORDER BY expires LIMIT ?2)"
-            )
+            excess = max(expired, there - self._max_entries, -(-there // 10) if full else 0)
             if excess > 0:
-                dropped += connection.execute(statement, (namespace, excess)).rowcount
+                dropped += connection.execute(_PRUNE, (namespace, min(_PRUNE_TOGETHER, excess))).rowcount
         return dropped
 
     async def _prune_forever(self) -> None:
@@ -174,68 +204,3 @@ class SqliteStore:
             return None if row is None else row[0]
 
         return read
-
-
-def _open(path: Path, max_bytes: int) -> sqlite3.Connection:
-    """A connection to the file at ``path``, in WAL mode, with our schema."""
-    try:
-        path = path.expanduser()
-        _make_private(path)
-        connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
-            _prepare(connection, path, max_bytes)
-        except BaseException:
-            connection.close()
-            raise
-    except (OSError, RuntimeError, sqlite3.Error) as exc:
-        raise OperatorError(
-            f"The state file {path} cannot be used: {exc}.",
-            fix="Make its folder writable for this user, or name another file; a damaged file can be moved away.",
-        ) from exc
-    return connection
-
-
-def _make_private(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Never opened where it exists: closing a descriptor would drop the locks that SQLite holds in this process.
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    found = path.lstat()
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-        raise OperatorError(
-            f"The state file {path} is not a regular file of this user.", fix="Move it away, or name another file."
-        )
-    if found.st_mode & 0o077:
-        path.chmod(0o600)
-
-
-def _prepare(connection: sqlite3.Connection, path: Path, max_bytes: int) -> None:
-    _use_wal(connection)
-    connection.execute("PRAGMA synchronous = NORMAL")
-    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-    connection.execute(f"PRAGMA max_page_count = {max_bytes // page_bytes}")
-    connection.execute("BEGIN IMMEDIATE")  # of several workers that start together, one makes the schema
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        for statement in _SCHEMA.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    connection.execute("COMMIT")
-    if version not in (0, SCHEMA_VERSION):
-        raise OperatorError(
-            f"The state file {path} has the format {version}; this version knows {SCHEMA_VERSION}.",
-            fix="Use the version of trident that wrote it, or another file.",
-        )
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    # Changing the mode does not wait for other connections, which may be doing the same right now.
-    for attempt in range(_OPEN_TRIES):
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            if attempt == _OPEN_TRIES - 1:
-                raise
-            time.sleep(_BUSY_S / _OPEN_TRIES)
-        else:
-            return

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from router.errors import PayloadTooLarge
-from router.state.base import MAX_KEY_CHARS, MAX_VALUE_BYTES, Store
+from router.state.base import MAX_KEY_CHARS, MAX_VALUE_BYTES, Batch, Store
 
 
 async def test_a_value_is_given_back(store: Store) -> None:
@@ -99,3 +99,60 @@ async def test_a_key_that_is_none_is_refused(store: Store, key: str) -> None:
         await store.get("pins", key)
     with pytest.raises(ValueError):
         await store.add("rate", key, 1, ttl_s=60)
+
+
+async def test_many_values_are_read_in_order(store: Store) -> None:
+    for number in range(1100):
+        await store.set("pins", str(number), str(number).encode(), ttl_s=60)
+    keys = [str(number) for number in range(1099, -1, -1)]
+    assert await store.get_many("pins", ["none", *keys, "0"]) == [None, *(key.encode() for key in keys), b"0"]
+    assert await store.get_many("pins", []) == []
+    assert await store.get_many("other", ["1"]) == [None]
+
+
+async def test_a_batch_puts_and_deletes(store: Store) -> None:
+    await store.set("pins", "old", b"1", ttl_s=60)
+    await store.set("pins", "kept", b"2", ttl_s=60)
+    assert await store.commit("pins", Batch(puts={"a": b"x\x00", "b": b""}, deletes=["old", "unknown"]), ttl_s=60)
+    assert await store.get_many("pins", ["old", "kept", "a", "b"]) == [None, b"2", b"x\x00", b""]
+
+
+async def test_a_batch_does_nothing_where_a_value_has_changed(store: Store) -> None:
+    await store.set("pins", "head", b"1", ttl_s=60)
+    await store.set("pins", "old", b"1", ttl_s=60)
+    for expected in ({"head": b"2"}, {"head": b"1", "unknown": b"1"}):
+        assert not await store.commit("pins", Batch({"a": b"x"}, ["old"], [], expected), ttl_s=60)
+    assert await store.get_many("pins", ["head", "old", "a"]) == [b"1", b"1", None]
+    assert await store.commit("pins", Batch({"head": b"2"}, ["old"], [], {"head": b"1"}), ttl_s=60)
+    assert await store.get_many("pins", ["head", "old"]) == [b"2", None]
+
+
+async def test_of_batches_that_change_the_same_value_one_succeeds(store: Store) -> None:
+    await store.set("pins", "head", b"start", ttl_s=60)
+    batches = [Batch({"head": str(n).encode(), f"segment-{n}": b"x"}, expects={"head": b"start"}) for n in range(20)]
+    done = await asyncio.gather(*(store.commit("pins", batch, ttl_s=60) for batch in batches))
+    assert done.count(True) == 1
+    winner = done.index(True)
+    assert await store.get("pins", "head") == str(winner).encode()
+    there = await store.get_many("pins", [f"segment-{n}" for n in range(20)])
+    assert [n for n, value in enumerate(there) if value is not None] == [winner]
+
+
+async def test_a_batch_renews_the_time_of_what_is_there(store: Store) -> None:
+    await store.set("pins", "a", b"1", ttl_s=0.5)
+    await store.set("pins", "b", b"1", ttl_s=0.5)
+    assert await store.commit("pins", Batch(renews=["a", "unknown"]), ttl_s=60)
+    deadline = time.monotonic() + 10
+    while await store.get("pins", "b") is not None:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    assert await store.get("pins", "a") == b"1"
+    assert await store.get("pins", "unknown") is None
+
+
+async def test_a_batch_with_something_that_may_not_be_does_nothing(store: Store) -> None:
+    with pytest.raises(PayloadTooLarge):
+        await store.commit("pins", Batch({"a": b"x", "b": bytes(MAX_VALUE_BYTES + 1)}), ttl_s=60)
+    with pytest.raises(ValueError):
+        await store.commit("pins", Batch({"a": b"x"}, deletes=[""]), ttl_s=60)
+    assert await store.get("pins", "a") is None

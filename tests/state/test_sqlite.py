@@ -11,6 +11,7 @@ import pytest
 
 from router.errors import OperatorError, StateUnavailable
 from router.state.sqlite import SqliteStore
+from router.state.sqlite_file import FileOptions
 
 _WORKER = """
 import asyncio, sys
@@ -113,13 +114,24 @@ async def test_a_locked_file_is_an_outage_that_ends(tmp_path: Path) -> None:
 
 
 async def test_a_full_file_is_an_outage(tmp_path: Path) -> None:
-    store = await SqliteStore.open(tmp_path / "state.sqlite3", max_bytes=256 * 1024)
+    store = await SqliteStore.open(tmp_path / "state.sqlite3", file=FileOptions(256 * 1024))
     puts = [store.set("pins", str(number), bytes(10_000), ttl_s=60) for number in range(2)]
     await asyncio.gather(*puts)
     with pytest.raises(StateUnavailable):
         await store.set("pins", "large", bytes(500_000), ttl_s=60)
     assert (tmp_path / "state.sqlite3").stat().st_size <= 256 * 1024
     assert await store.get("pins", "0") == bytes(10_000)
+    await store.close()
+
+
+async def test_a_file_that_makes_room_lets_go_of_what_expires_first(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "state.sqlite3", file=FileOptions(256 * 1024, makes_room=True))
+    for number in range(24):
+        await store.set("pins", str(number), bytes(10_000), ttl_s=100 + number)
+    assert await store.prune() > 0
+    assert await store.prune() == 0
+    assert await store.get("pins", "0") is None
+    assert await store.get("pins", "23") == bytes(10_000)
     await store.close()
 
 
