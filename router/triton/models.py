@@ -6,9 +6,12 @@ An answer that breaks its contract is worth no more than none: ``ModelUnavailabl
 from __future__ import annotations
 
 import asyncio
+import math
+import operator
+import struct
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import orjson
@@ -26,6 +29,9 @@ _SCORING_OUTPUTS = {"SCORES": "FP32", "ORDER": "INT32"}
 
 # A softmax in single precision may end a hair above 1.
 _TOLERANCE = 1e-4
+
+# How far the length of a unit vector may be from 1: models round.
+_LENGTH_TOLERANCE = 1e-2
 
 # Requests of one ``classify`` call that are under way at the same time.
 _PARALLEL_BATCHES = 8
@@ -206,6 +212,68 @@ class Classifier:
         if version:
             self._labels[version] = config.labels
         return config.labels
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """What a text means, as a vector of unit length: little-endian FP32 in ``raw``.
+
+    ``encoder`` is the model and its version: only what the same one has said can be compared.
+    """
+
+    raw: bytes = field(repr=False)
+    encoder: str
+
+    @property
+    def vector(self) -> tuple[float, ...]:
+        """The numbers."""
+        return struct.unpack(f"<{len(self.raw) // 4}f", self.raw)
+
+    def similarity(self, other: Embedding) -> float:
+        """The cosine, from -1 to 1. Raises ``ValueError`` for vectors of two encoders."""
+        if self.encoder != other.encoder:
+            raise ValueError(f"a vector of {self.encoder} beside one of {other.encoder}")
+        return math.fsum(map(operator.mul, self.vector, other.vector))
+
+
+class Encoder:
+    """A sentence encoder: texts in, vectors of unit length out; similar vectors mean similar things."""
+
+    def __init__(self, client: TritonClient, model: str = "encoder") -> None:
+        self.model = model
+        self._client = client
+        self._configuration = _Configuration(client, model)
+
+    async def encode(self, texts: Sequence[str], *, timeout_s: float) -> list[Embedding]:
+        """The vector of each text, in the order of ``texts``; all or nothing within ``timeout_s``.
+
+        A text that is too long is judged by its beginning; how much of it is the model's own affair.
+        """
+        if not texts:
+            return []
+        deadline = time.monotonic() + timeout_s
+        size = max(1, (await self._configuration.get(deadline)).max_batch_size)
+        vectors: list[Embedding] = []
+        for start in range(0, len(texts), size):
+            vectors += await self._encode_batch(texts[start : start + size], deadline)
+        return vectors
+
+    async def _encode_batch(self, texts: Sequence[str], deadline: float) -> list[Embedding]:
+        text = Tensor.from_bytes("TEXT", [value.encode("utf-8", "replace") for value in texts], (len(texts), 1))
+        result = await self._client.infer(self.model, [text], ["EMBEDDING"], timeout_s=deadline - time.monotonic())
+        try:
+            tensor = result.tensor("EMBEDDING")
+            if len(tensor.shape) != 2 or tensor.shape[0] != len(texts) or tensor.shape[1] < 1:
+                raise ContractViolation(f"EMBEDDING: shape {tensor.shape} for {len(texts)} texts")
+            values, width = tensor.floats(), tensor.shape[1]
+            for start in range(0, len(values), width):
+                length = math.hypot(*values[start : start + width])
+                if not abs(length - 1) <= _LENGTH_TOLERANCE:  # false for NaN, too
+                    raise ContractViolation(f"EMBEDDING: a vector of length {length}")
+        except ContractViolation as exc:
+            raise ModelUnavailable(_broken_contract(self.model)) from exc
+        encoder = f"{self.model}/{result.version}"
+        return [Embedding(tensor.raw[4 * width * row : 4 * width * (row + 1)], encoder) for row in range(len(texts))]
 
 
 def _route_scores(result: InferResult, routes: int, threshold: float) -> RouteScores:
