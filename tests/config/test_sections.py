@@ -254,6 +254,13 @@ FULL = """\
     state_storage:
       type: postgres
       connection_string: postgresql://gateway:$DB_PASSWORD@db:5432/state
+      store_responses: on_request
+      ttl: 7d
+      max_entries: 5000
+      max_bytes: 64 MiB
+      max_response_bytes: 4 MiB
+      max_conversation_items: 500
+      max_conversation_bytes: 16 MiB
     tracing:
       random_sampling: 25
       opentracing_grpc_endpoint: http://collector:4317
@@ -455,6 +462,9 @@ def test_operations(full: Config) -> None:
     assert storage is not None
     assert storage.connection_string is not None
     assert storage.connection_string.get_secret_value() == ("postgresql://gateway:value of DB_PASSWORD@db:5432/state")
+    assert (storage.store_responses, storage.ttl, storage.max_entries) == ("on_request", 7 * 86400, 5000)
+    assert (storage.max_bytes, storage.max_response_bytes) == (64 * 2**20, 4 * 2**20)
+    assert (storage.max_conversation_items, storage.max_conversation_bytes) == (500, 16 * 2**20)
     tracing = full.tracing
     assert (tracing.random_sampling, tracing.opentracing_grpc_endpoint) == (25.0, "http://collector:4317")
     assert tracing.span_attributes.static == {"environment": "production"}
