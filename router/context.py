@@ -127,7 +127,8 @@ class RequestContext:
     sent with whatever the answer is, errors included. ``on_finished`` is called once each, in order, when the last byte
     is out or the request was given up. ``path_parameters`` are the parts of the path that the path's template names,
     ``query`` what stood behind it. ``span`` is the one under which whatever is done next happens: the request's own, or
-    that of the upstream that is being asked. ``conversation`` has the canonical messages as the client sent them.
+    that of the upstream that is being asked. ``conversation`` has the canonical messages as the client sent them,
+    ``error_code`` what the client was told went wrong.
     """
 
     request_id: str
@@ -154,6 +155,7 @@ class RequestContext:
     query: str = ""
     span: Span = NOT_TRACED
     conversation: Sequence[Mapping[str, Any]] = ()
+    error_code: str | None = None
 
     def remaining_s(self) -> float:
         """Seconds left until the deadline, never negative."""

@@ -10,6 +10,7 @@ import uvloop
 from router.cli.channel import SupervisorChannel
 from router.cli.options import LogOptions, logging_options
 from router.runtime import Surroundings, serve
+from router.telemetry.channel import socket_address
 
 
 @click.command("worker", hidden=True)
@@ -29,5 +30,5 @@ def worker_command(
     loaded = channel.receive_config()
     channel.end_with_supervisor()
     access_log = logs.access_log(worker=number)
-    surroundings = Surroundings(triton_url, folder, workers)
+    surroundings = Surroundings(triton_url, folder, workers, number, socket_address(folder))
     uvloop.run(serve(loaded, surroundings, access_log=access_log, reuse_port=True, on_ready=channel.announce_ready))

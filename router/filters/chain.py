@@ -8,8 +8,9 @@ from contextlib import aclosing
 from router.context import AnswerTransform, RequestContext
 from router.dialects.canonical import ChatRequest, JsonObject, chunk, chunk_base
 from router.errors import FilterRejected
-from router.filters.base import AnswerFilter, Blocked, LocalAnswer, Rejection
+from router.filters.base import AnswerFilter, Blocked, LocalAnswer, Rejection, RequestOutcome
 from router.filters.policy import PolicedFilter
+from router.telemetry import semconv
 
 FILTER_HEADER = "x-trident-filter"
 _REFUSAL_GAP = "\n\n"
@@ -40,7 +41,11 @@ class FilterChain:
         for each in self._inputs:
             if not each.applies(request, context, self._agent):
                 continue
-            outcome = await each.on_request(request, context)
+            with context.span.child(
+                f"{semconv.FILTER_SPAN} {each.name}", "internal", {semconv.FILTER: each.name}
+            ) as span:
+                outcome = await each.on_request(request, context)
+                span.set(semconv.FILTER_OUTCOME, _outcome_name(outcome, request))
             if isinstance(outcome, ChatRequest):
                 request = outcome
                 continue
@@ -64,6 +69,12 @@ class FilterChain:
             return _filtered(chunks, filters, request, context)
 
         return transform
+
+
+def _outcome_name(outcome: RequestOutcome, request: ChatRequest) -> str:
+    if isinstance(outcome, ChatRequest):
+        return "passed" if outcome is request else "changed"
+    return "rejected" if isinstance(outcome, Rejection) else "answered"
 
 
 async def _filtered(

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from router.config.filters import CREDENTIAL_HEADERS
 from router.context import RequestContext
+from router.telemetry.tracing import NOT_TRACED, current_span
 
-_FORWARDED = ("traceparent", "tracestate", "baggage", "accept-language")
+_FORWARDED = ("tracestate", "baggage", "accept-language")
 
 
 class HeaderForwarding:
-    """``names`` are forwarded on top of tracing; the client's credentials with ``credentials`` only.
+    """``names`` are forwarded on top of the trace, which goes on under the filter's span.
 
-    The header that the gateway's own key came in never is.
+    The client's credentials only with ``credentials``, and never the header that the gateway's own key came in.
     """
 
     def __init__(self, names: Sequence[str] = (), *, credentials: bool = False) -> None:
@@ -27,4 +28,7 @@ class HeaderForwarding:
             name: value for name in self._names if name != own and (value := context.headers.get(name)) is not None
         }
         headers["x-request-id"] = context.request_id
+        span = current_span()
+        if (traceparent := (context.span if span is NOT_TRACED else span).traceparent) is not None:
+            headers["traceparent"] = traceparent
         return headers

@@ -13,7 +13,9 @@ from router.guardrails.checks import Check, Finding
 from router.guardrails.policy import GuardPolicy
 from router.guardrails.scores import ScoredModel, Scores
 from router.guardrails.texts import Subject
+from router.telemetry import semconv
 from router.telemetry.metrics import GuardOutcome
+from router.telemetry.tracing import current_span
 
 logger = logging.getLogger(__name__)
 
@@ -82,13 +84,26 @@ async def judge_one(guard: Guard, subject: Subject, *, timeout_s: float) -> Judg
 async def _judge(
     guard: Guard, subject: Subject, batch: asyncio.Future[Mapping[str, Sequence[Scores]]] | None, timeout_s: float
 ) -> Judgement:
-    try:
-        async with timeout(timeout_s):
-            # Shielded: the others on this model may have more time.
-            scores = {} if batch is None else await asyncio.shield(batch)
-            finding = await guard.check.find(subject, scores, timeout_s=timeout_s)
-    except (GatewayError, asyncio.TimeoutError, TimeoutError) as exc:
-        return _unavailable(guard, exc)
+    name = guard.policy.name
+    with current_span().child(f"{semconv.GUARDRAIL_SPAN} {name}", "internal", {semconv.GUARD: name}) as span:
+        try:
+            async with timeout(timeout_s):
+                # Shielded: the others on this model may have more time.
+                scores = {} if batch is None else await asyncio.shield(batch)
+                finding = await guard.check.find(subject, scores, timeout_s=timeout_s)
+        except (GatewayError, asyncio.TimeoutError, TimeoutError) as exc:
+            judgement = _unavailable(guard, exc)
+            span.fail("unavailable")
+        else:
+            judgement = _judgement(guard, subject, finding)
+            if finding.label is not None:
+                span.set(semconv.GUARD_LABEL, finding.label)
+                span.set(semconv.GUARD_SCORE, round(finding.score, 6))
+        span.set(semconv.OUTCOME, judgement.outcome)
+        return judgement
+
+
+def _judgement(guard: Guard, subject: Subject, finding: Finding) -> Judgement:
     policy = guard.policy
     outcome: GuardOutcome = "pass"
     if finding.hits:

@@ -14,6 +14,7 @@ from router.guardrails import GUARD_HEADER, InputGuards, OutputGuards, Passed
 from router.handlers.filtered_agent import assembled, one_batch, through
 from router.handlers.local_answer import local_reply, text_reply
 from router.handlers.reply import Reply
+from router.telemetry import semconv
 
 _Decision = TypeVar("_Decision")
 
@@ -95,7 +96,10 @@ class Admission:
         """What the guards say (``InputGuards.rule``). A guard that is gone but lets requests pass is noted in
         ``context.degraded``.
         """
-        return Passed(request) if self._guards is None else await self._guards.rule(request, context)
+        if self._guards is None:
+            return Passed(request)
+        with context.span.child(semconv.GUARDRAILS_SPAN):
+            return await self._guards.rule(request, context)
 
     def _watch_answer(self, request: ChatRequest, context: RequestContext) -> None:
         filtering = None if self._filters is None else self._filters.transform(request, context)

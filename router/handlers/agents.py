@@ -54,6 +54,7 @@ class AgentsHandler:
         """``POST`` to the path of a client dialect."""
         client = CLIENT_DIALECTS[context.dialect]
         decoded = client.decode_request(body)
+        context.conversation = decoded.messages
         await self._access.admit(context, None, estimated_tokens(len(body)))
         request = await self._admission.filtered(decoded, context)
         if isinstance(request, Reply):
@@ -62,7 +63,8 @@ class AgentsHandler:
         async def decide(asked: ChatRequest, target: str | None) -> RouteDecision:
             if target is not None:
                 return RouteDecision(((target,),), "guard")
-            return await self._router.decide(prompt.turns(asked.messages), timeout_s=context.remaining_s())
+            turns = prompt.turns(asked.messages)
+            return await self._router.decide(turns, timeout_s=context.remaining_s(), span=context.span)
 
         admitted = await self._admission.admit_while(request, context, decide)
         if isinstance(admitted, LocalReply):

@@ -33,7 +33,9 @@ class CompletionsHandler:
     async def complete(self, context: RequestContext, body: bytes) -> Reply:
         """``POST`` to the path of a client dialect."""
         client = CLIENT_DIALECTS[context.dialect]
-        request = await self._admission.filtered(client.decode_request(body), context)
+        decoded = client.decode_request(body)
+        context.conversation = decoded.messages
+        request = await self._admission.filtered(decoded, context)
         if isinstance(request, Reply):
             return request
 
@@ -84,6 +86,5 @@ def _summary(decision: ModelDecision, choices: Sequence[ModelChoice], context: R
 
 
 def _trace_id(context: RequestContext) -> str:
-    """The client's trace, where it sent one (https://www.w3.org/TR/trace-context/), else the request id."""
-    parts = context.headers.get("traceparent", "").split("-")
-    return parts[1] if len(parts) >= 4 else context.request_id
+    """The trace of the request, where there is one, else its id."""
+    return context.span.trace_id if context.span.traceparent is not None else context.request_id

@@ -25,11 +25,11 @@ from router.listeners.body import decoded
 from router.listeners.connection import ConnectionOptions
 from router.listeners.exchange import BodyTooLarge, Exchange
 from router.listeners.middleware import CLIENT_CLOSED_REQUEST, Resource
+from router.listeners.recording import Outcome, Recorder
 from router.listeners.request_parser import MalformedRequest
 from router.listeners.server import Server
 from router.listeners.stream_response import write_stream, write_whole
 from router.telemetry.access_log import AccessLog
-from router.telemetry.metrics import Metrics
 
 _SAFE_IN_HEADER = " !#$&'()*+,/:;=?@[]~\"<>{}|^`\\"
 
@@ -63,7 +63,7 @@ class HttpListener:
         self,
         options: ListenerOptions,
         paths: Mapping[str, Resource],
-        metrics: Metrics,
+        recorder: Recorder,
         access_log: AccessLog,
         authenticate: Authenticate | None = None,
     ) -> None:
@@ -71,7 +71,7 @@ class HttpListener:
         self._authenticate = authenticate
         self._access_log = access_log
         self._paths = paths
-        self._metrics = metrics
+        self._recorder = recorder
         self._server: Server | None = None
 
     @property
@@ -111,20 +111,27 @@ class HttpListener:
             deadline=time.monotonic() + self.options.timeout_s,
             dialect=resource.dialect if resource is not None else "openai_chat",
         )
-        status = CLIENT_CLOSED_REQUEST
+        outcome = Outcome(None if resource is None else exchange.path)
+        outcome.status = CLIENT_CLOSED_REQUEST
+        self._recorder.begin(exchange.method, outcome.route, context)
         try:
             reply = await self._reply(exchange, resource, context)
             headers = _headers(reply, context)
             if isinstance(reply.body, ByteStream):
                 headers["Cache-Control"] = "no-cache"
-                await write_stream(exchange, reply, reply.body, headers, context)
+                outcome.stream = True
+                outcome.first_byte_s = time.perf_counter() - started
+                kept = outcome.keep if self._recorder.wants_answers else None
+                await write_stream(exchange, reply, reply.body, headers, context, kept)
             else:
                 await write_whole(exchange, reply, reply.body, headers, context)
-            status = reply.status
+                outcome.keep(reply.body)
+            outcome.status = reply.status
         finally:
             middleware.finish(context)
-            self._metrics.request_finished(context.listener, status)
-            self._access_log.write(middleware.access_entry(context, status, started))
+            outcome.duration_s = time.perf_counter() - started
+            cost_usd = self._recorder.finish(context, outcome)
+            self._access_log.write(middleware.access_entry(context, outcome, cost_usd))
 
     async def _reply(self, exchange: Exchange, resource: Resource | None, context: RequestContext) -> Reply:
         if resource is None:

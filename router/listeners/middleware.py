@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import re
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
@@ -16,6 +15,7 @@ from router.dialects.canonical import DialectName
 from router.dialects.registry import CLIENT_DIALECTS
 from router.errors import GatewayError, UpstreamTimeout
 from router.handlers.reply import JSON, Reply
+from router.listeners.recording import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ def error_reply(error: GatewayError, context: RequestContext) -> Reply:
             "request refused",
             extra={"request_id": context.request_id, "code": error.code, "cause": repr(error.__cause__ or error)},
         )
+    context.error_code = error.code
     headers = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
@@ -83,15 +84,17 @@ def finish(context: RequestContext) -> None:
             logger.exception("request not settled", extra={"request_id": context.request_id, "path": context.path})
 
 
-def access_entry(context: RequestContext, status: int, started: float) -> dict[str, object]:
-    """The fields of a request's access line; ``status`` may be ``CLIENT_CLOSED_REQUEST``."""
+def access_entry(context: RequestContext, outcome: Outcome, cost_usd: float | None) -> dict[str, object]:
+    """The fields of a request's access line; the status may be ``CLIENT_CLOSED_REQUEST``."""
     entry: dict[str, object] = {
         "request_id": context.request_id,
         "listener": context.listener,
         "path": context.path,
-        "status": status,
-        "duration_ms": round((time.perf_counter() - started) * 1000, 2),
+        "status": outcome.status,
+        "duration_ms": round(outcome.duration_s * 1000, 2),
     }
+    if context.span.recording:
+        entry["trace_id"] = context.span.trace_id
     if context.decision is not None:
         entry["route"] = context.decision.routes
         entry["reason"] = context.decision.reason
@@ -106,4 +109,6 @@ def access_entry(context: RequestContext, status: int, started: float) -> dict[s
             entry["attempts"] = [f"{attempt.upstream}: {attempt.outcome}" for attempt in context.attempts]
     if context.usage is not None:
         entry["tokens_in"], entry["tokens_out"] = context.usage.input, context.usage.output
+    if cost_usd is not None:
+        entry["cost_usd"] = round(cost_usd, 8)
     return entry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from router.aio import timeout
 from router.context import RequestContext
@@ -29,9 +30,16 @@ async def write_whole(
 
 
 async def write_stream(
-    exchange: Exchange, reply: Reply, body: ByteStream, headers: dict[str, str], context: RequestContext
+    exchange: Exchange,
+    reply: Reply,
+    body: ByteStream,
+    headers: dict[str, str],
+    context: RequestContext,
+    keep: Callable[[bytes], None] | None = None,
 ) -> None:
     """Send ``body`` chunk by chunk; every write waits for the client. Always closes ``body``.
+
+    ``keep`` gets whatever is sent of it.
 
     After the first byte no status can change any more: whatever is raised, the listener's timeout included, becomes one
     error event in the client's dialect, then the stream ends. A client that goes away cancels the caller, which closes
@@ -40,9 +48,10 @@ async def write_stream(
     exchange.begin(reply.status, headers)
     try:
         try:
-            await _copy(body, exchange, context)
+            await _copy(body, exchange, context, keep)
         except Exception as exc:
             error = _told(exc, context)
+            context.error_code = error.code
             if exchange.writing_paused:  # it was the client that kept us waiting; it will not read this either
                 _cut_off(exchange, context)
             else:
@@ -62,11 +71,15 @@ def _told(exc: Exception, context: RequestContext) -> GatewayError:
     return exc
 
 
-async def _copy(body: ByteStream, exchange: Exchange, context: RequestContext) -> None:
+async def _copy(
+    body: ByteStream, exchange: Exchange, context: RequestContext, keep: Callable[[bytes], None] | None
+) -> None:
     try:
         async with timeout(context.remaining_s()):
             async for data in body:
                 exchange.write(data)
+                if keep is not None:
+                    keep(data)
                 context.streamed_events += data.count(b"\n\n")
                 if exchange.writing_paused:
                     await exchange.drained()

@@ -168,7 +168,9 @@ class ModelRouter:
         if len(name) > _MAX_NAME_CHARS:
             return ()
         provider, slash, model = name.partition("/")
-        if slash and model and model != _WILDCARD:
+        if _WILDCARD in (name, model):
+            return ()
+        if slash and model:
             own = self._wildcard_of(provider, model)
             if own:
                 return (*own, *self._elsewhere(model, provider))

@@ -15,8 +15,9 @@ from router.context import RequestContext, RouteDescription, RouteReason, Turn
 from router.dialects.canonical import ChatRequest
 from router.errors import GatewayError, InvalidRequest
 from router.routing import prompt
-from router.routing.router import Orchestrator
+from router.routing.router import Orchestrator, decision_attributes
 from router.routing.selection import ModelSelection, Prefer
+from router.telemetry import semconv
 from router.telemetry.metrics import Metrics
 from router.triton.models import RouteScores
 
@@ -28,6 +29,7 @@ FIELD = "routing_preferences"
 _STALE_METADATA = frozenset({"archgw_preference_config", "plano_preference_config"})
 _STRIPPED = frozenset({FIELD, *(f"metadata.{name}" for name in _STALE_METADATA)})
 
+_INLINE = "inline"
 _MAX_INLINE = 64
 _MAX_MODELS = 32
 _MAX_NAME_CHARS = 128
@@ -96,8 +98,16 @@ class PreferenceRouter:
     ) -> PreferenceDecision:
         """The preference for the newest turn of ``conversation``. ``inline`` ones take the place of the file's."""
         preferences = self._preferences if inline is None else tuple(inline)
-        decision = await self._decide(conversation, preferences, context)
+        with context.span.child(semconv.ROUTE_SPAN) as span:
+            decision = await self._decide(conversation, preferences, context)
+            if span.recording:
+                chosen = () if decision.route is None else (decision.route,)
+                span.attributes.update(decision_attributes(decision, chosen))
         self._metrics.route_decided(self._listener, decision.reason)
+        if decision.route is not None:
+            # The names of a request's own preferences are an open set.
+            route = decision.route if inline is None else _INLINE
+            self._metrics.route_selected(self._listener, route, decision.scores.get(decision.route))
         return decision
 
     async def _decide(

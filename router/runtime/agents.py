@@ -11,6 +11,7 @@ from router.dialects.registry import CLIENT_DIALECTS, PROVIDER_DIALECTS
 from router.filters.building import Filters
 from router.handlers.filtered_agent import Agent as Answering
 from router.handlers.filtered_agent import FilteredAgent
+from router.handlers.observed_agent import ObservedAgent
 from router.routing.router import AgentRouter
 from router.runtime.guards import MODERATION_MODEL, guard_models
 from router.runtime.orchestrators import Orchestrators, on_triton, preference_orchestrator_name
@@ -60,13 +61,16 @@ def build_routers(config: Config, metrics: Metrics, orchestrators: Orchestrators
     return routers
 
 
-def build_agents(config: Config, client: HttpClient) -> dict[str, ChatUpstream]:
+def build_agents(config: Config, client: HttpClient, metrics: Metrics) -> dict[str, Answering]:
     """The agents by id."""
     limit = config.limits.max_response_bytes
-    return {agent.id: ChatUpstream(_service(agent), client, max_response_bytes=limit) for agent in config.agents}
+    return {
+        agent.id: ObservedAgent(ChatUpstream(_service(agent), client, max_response_bytes=limit), metrics)
+        for agent in config.agents
+    }
 
 
-def filtered_agents(listener: Listener, agents: Mapping[str, ChatUpstream], filters: Filters) -> dict[str, Answering]:
+def filtered_agents(listener: Listener, agents: Mapping[str, Answering], filters: Filters) -> dict[str, Answering]:
     """The agents of a listener, each behind the filters that it has there."""
     offered: dict[str, Answering] = {}
     for entry in listener.agents:

@@ -24,6 +24,14 @@ def model_list(config: Config) -> list[ListedModel]:
     ]
 
 
+def metric_models(config: Config) -> frozenset[str]:
+    """The names of models that may be labels of metrics: those of the configuration, bare and with their provider."""
+    names = {entry.model for entry in config.model_providers if not entry.is_wildcard}
+    names.update(alias.target for alias in config.model_aliases.values())
+    names.update(model for preference in config.routing_preferences for model in preference.models)
+    return frozenset({name for full in names for name in (full, full.partition("/")[2]) if name})
+
+
 def build_model_router(config: Config) -> ModelRouter:
     """Who resolves the names of models."""
     entries = [

@@ -29,9 +29,12 @@ class Parts:
 class Surroundings:
     """Where a runtime finds itself: Triton's address, a folder for its state, and how many others serve beside it.
 
-    ``state_dir`` belongs to the workers of one instance; each of them is a runtime of its own.
+    ``state_dir`` belongs to the workers of one instance; each of them is a runtime of its own, with a ``number``.
+    ``telemetry`` is the address of the process that is told what happened, ``None`` where there is none.
     """
 
     triton_url: str
     state_dir: Path
     workers: int = 1
+    number: int = 0
+    telemetry: str | None = None

@@ -17,13 +17,16 @@ from router.handlers.agents import AgentsHandler, AnswerOptions
 from router.handlers.meta import MetaHandler
 from router.listeners.http import HttpListener, ListenerOptions
 from router.listeners.middleware import Resource
+from router.listeners.recording import RequestRecorder
 from router.runtime.access import Access
 from router.runtime.agents import build_agents, build_routers, filtered_agents, models_in_use
 from router.runtime.guards import Guards
 from router.runtime.model_gateway import ModelGateway
-from router.runtime.models import build_prices, model_list
+from router.runtime.models import build_prices, metric_models, model_list
 from router.runtime.parts import Parts, Surroundings
 from router.telemetry.access_log import AccessLog
+from router.telemetry.channel import Channel, Sink
+from router.telemetry.logs import set_log_level
 from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
 from router.upstream.http import HttpClient
@@ -36,11 +39,20 @@ _READY_WITHIN_S = 1.0
 class Runtime:
     """Everything that serves one configuration. ``start`` it, then ``close`` it, which drains first."""
 
-    def __init__(self, config: Config, surroundings: Surroundings, *, metrics: Metrics, access_log: AccessLog) -> None:
+    def __init__(
+        self,
+        config: Config,
+        surroundings: Surroundings,
+        *,
+        access_log: AccessLog,
+        metrics: Metrics | None = None,
+        sink: Sink | None = None,
+    ) -> None:
         self._config = config
         self._surroundings = surroundings
-        self._metrics = metrics
+        self._metrics = metrics or Metrics(models=metric_models(config))
         self._access_log = access_log
+        self._sink = sink
         self._closing = AsyncExitStack()
         self.listeners: tuple[HttpListener, ...] = ()
 
@@ -83,10 +95,16 @@ class Runtime:
         parts = Parts(config, client, triton, self._metrics, prices, access.control)
         models = await ModelGateway.open(parts, state_dir=around.state_dir, workers=around.workers)
         self._closing.push_async_callback(models.close)
+        recorder = RequestRecorder(
+            self._metrics,
+            prices,
+            self._sink,
+            sampling=config.tracing.random_sampling / 100,
+            signals=not config.overrides.disable_signals,
+            header_prefixes=config.tracing.span_attributes.header_prefixes,
+        )
         return [
-            HttpListener(
-                _options(config, listener), paths, self._metrics, self._access_log, access.authentication(listener)
-            )
+            HttpListener(_options(config, listener), paths, recorder, self._access_log, access.authentication(listener))
             for listener, paths in self._paths(parts, models)
         ]
 
@@ -96,7 +114,7 @@ class Runtime:
         guards = Guards(config, parts.triton, self._metrics)
         meta = MetaHandler(model_list(config), _readiness(parts.triton, models_in_use(config)), parts.access.keys)
         routers = build_routers(config, self._metrics, models.orchestrators)
-        agents = build_agents(config, parts.client)
+        agents = build_agents(config, parts.client, self._metrics)
         filters = Filters(config.filters, parts.client, self._metrics, triton=parts.triton, guard=guards.filter)
         self._closing.push_async_callback(filters.close)
         common = {
@@ -155,14 +173,20 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    metrics = Metrics()
-    runtime = Runtime(loaded.config, surroundings, metrics=metrics, access_log=access_log)
-    await runtime.start(reuse_port=reuse_port)
-    try:
+    async with AsyncExitStack() as stack:
+        stack.callback(access_log.flush)
+        metrics = Metrics(models=metric_models(loaded.config))
+        channel = None
+        if surroundings.telemetry is not None:
+            channel = Channel(
+                surroundings.telemetry, metrics.registry, worker=surroundings.number, on_log_level=set_log_level
+            )
+            await channel.open()
+            stack.push_async_callback(channel.close)
+        runtime = Runtime(loaded.config, surroundings, access_log=access_log, metrics=metrics, sink=channel)
+        await runtime.start(reuse_port=reuse_port)
+        stack.push_async_callback(runtime.close)
         gc.freeze()  # what is here now stays; the collector need not look at it again
         on_ready()
         await stop.wait()
         logger.info("draining", extra={"timeout_s": loaded.config.limits.drain_timeout})
-    finally:
-        await runtime.close()
-        access_log.flush()

@@ -54,6 +54,7 @@ class JsonAccess:
 
     def __init__(self, stream: TextIO, fields: Mapping[str, object]) -> None:
         self._stream = stream
+        self._logger = logging.getLogger(NAME)
         self._fields = {"level": "info", "logger": NAME, "message": MESSAGE, **fields}
         self._second = -1
         self._until_second = ""
@@ -61,7 +62,9 @@ class JsonAccess:
         self._timer: asyncio.TimerHandle | None = None
 
     def write(self, entry: Mapping[str, object]) -> None:
-        """Encode one line and see to it that it is written soon."""
+        """Encode one line and see to it that it is written soon; nothing where such lines are not wanted now."""
+        if not self._logger.isEnabledFor(logging.INFO):
+            return
         line = {"ts": self._timestamp(), **self._fields, **entry}
         self._lines.append(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
         if len(self._lines) >= _FLUSH_LINES:

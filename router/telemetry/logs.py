@@ -93,6 +93,14 @@ def configure_logging(
     handler.setFormatter(pretty if is_pretty(stream, log_format) else JsonFormatter(fields or {}))
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    set_log_level(level)
+
+
+def set_log_level(level: str) -> None:
+    """Change how much this process logs from now on; what is no level changes nothing."""
+    if level.upper() not in _LEVEL_COLOURS:
+        return
+    root = logging.getLogger()
     root.setLevel(level.upper())
     for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))

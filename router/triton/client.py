@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from router.errors import ModelUnavailable
+from router.telemetry import semconv
+from router.telemetry.tracing import AttributeValue, current_span
 from router.triton.metadata import (
     IndexEntry,
     ModelConfig,
@@ -23,6 +25,9 @@ from router.triton.tensors import InferResult, Tensor
 
 if TYPE_CHECKING:
     from router.triton.rpc import Rpc
+
+
+_INFER_SPAN = f"{semconv.TRITON_SERVICE}/ModelInfer"
 
 
 class TritonClient:
@@ -61,7 +66,15 @@ class TritonClient:
             request.raw_input_contents.append(tensor.raw)
         for name in outputs:
             request.outputs.add(name=name)
-        answer = await self._call(self._rpc.stub.ModelInfer, request, timeout_s, f"The model {model!r}")
+        attributes: dict[str, AttributeValue] = {
+            semconv.RPC_SYSTEM: "grpc",
+            semconv.RPC_SERVICE: semconv.TRITON_SERVICE,
+            semconv.RPC_METHOD: "ModelInfer",
+            semconv.MODEL: model,
+        }
+        with current_span().child(_INFER_SPAN, "client", attributes) as span:
+            answer = await self._call(self._rpc.stub.ModelInfer, request, timeout_s, f"The model {model!r}")
+            span.set(semconv.MODEL_VERSION, answer.model_version)
         if len(answer.raw_output_contents) != len(answer.outputs):
             raise ModelUnavailable(f"The model {model!r} gave an answer that cannot be read.")
         return InferResult(

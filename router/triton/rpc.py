@@ -14,6 +14,7 @@ import grpc.aio
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from router.errors import ModelUnavailable
+from router.telemetry.tracing import current_span
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
@@ -58,7 +59,9 @@ class Rpc:
         if timeout_s <= 0:
             raise ModelUnavailable(f"{subject} was not asked because no time was left.")
         try:
-            return await method(request, timeout=timeout_s)
+            traceparent = current_span().traceparent
+            metadata = None if traceparent is None else (("traceparent", traceparent),)
+            return await method(request, timeout=timeout_s, metadata=metadata)
         except grpc.aio.AioRpcError as exc:
             raise ModelUnavailable(_public_message(subject, exc.code())) from exc
         except grpc.aio.UsageError as exc:

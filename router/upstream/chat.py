@@ -35,7 +35,7 @@ UNTRANSLATED_HEADER = "x-trident-untranslated"
 _MAX_ERROR_BYTES = 64 * 1024
 _MAX_RETRY_AFTER_S = 3600.0
 # End-to-end headers that say nothing about who the client is. Credentials are never among them.
-_FORWARDED_HEADERS = ("traceparent", "tracestate", "baggage", "accept-language", "x-model-affinity")
+_FORWARDED_HEADERS = ("tracestate", "baggage", "accept-language", "x-model-affinity")
 
 _INDEX = re.compile(r"\[\d+\]")
 
@@ -232,9 +232,14 @@ def _note(batch: list[JsonObject], request: ChatRequest, context: RequestContext
 
 
 def forwarded_headers(context: RequestContext, call: Call) -> dict[str, str]:
-    """The headers of one request to an upstream: what may be forwarded, its id, what filters and the call say."""
+    """The headers of one request to an upstream: what may be forwarded, its id, what filters and the call say.
+
+    The trace goes on there, under the span of this call.
+    """
     headers = {name: context.headers[name] for name in _FORWARDED_HEADERS if name in context.headers}
     headers["x-request-id"] = context.request_id
+    if (traceparent := context.span.traceparent) is not None:
+        headers["traceparent"] = traceparent
     for name, value in context.upstream_headers.items():
         if value is not None:
             headers[name] = value

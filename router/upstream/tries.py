@@ -9,9 +9,12 @@ from http import HTTPStatus
 
 from router.context import Attempt, RequestContext
 from router.errors import GatewayError, UpstreamError, UpstreamStatus, UpstreamTimeout, UpstreamUnreachable
+from router.telemetry import semconv
 from router.telemetry.metrics import AttemptOutcome, Metrics
+from router.telemetry.tracing import AttributeValue
 from router.upstream.retry import Remedy, diagnose
 from router.upstream.search import Choice
+from router.upstream.span_attributes import usage_attributes
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +25,21 @@ _TELLING_WAIT_S = 1.0  # what is cut short by the request's deadline sooner says
 class Try:
     """Begins when it is made, and ends with exactly one of ``succeeded``, ``failed`` and ``given_up``.
 
-    A stream calls ``began`` at its first event. ``context`` is the request's, or its stand-in for this try.
+    A stream calls ``began`` at its first event. ``context`` is the request's, or its stand-in for this try; its span is
+    that of the try until the end.
     """
 
-    __slots__ = ("_attempt", "_clock", "_member", "_metrics", "_ticket", "context")
+    __slots__ = (
+        "_attempt",
+        "_clock",
+        "_member",
+        "_metrics",
+        "_operation",
+        "_parent",
+        "_provider",
+        "_ticket",
+        "context",
+    )
 
     def __init__(self, choice: Choice, context: RequestContext, clock: Callable[[], float], metrics: Metrics) -> None:
         now = clock()
@@ -37,6 +51,18 @@ class Try:
         self._attempt = Attempt(self._member.name, choice.candidate.model, now, provider=self._member.provider)
         self.context = context
         context.attempts.append(self._attempt)
+        self._provider = semconv.PROVIDER_NAMES.get(self._member.provider or "", self._member.provider or "")
+        self._operation = semconv.OPERATIONS.get(context.path, semconv.CHAT)
+        self._parent = context.span
+        if self._parent.recording:
+            attributes: dict[str, AttributeValue] = {
+                semconv.OPERATION: self._operation,
+                semconv.PROVIDER: self._provider,
+                semconv.REQUEST_MODEL: choice.candidate.model,
+                semconv.UPSTREAM: self._member.name,
+                semconv.ATTEMPT: len(context.attempts),
+            }
+            context.span = self._parent.child(f"{self._operation} {choice.candidate.model}", "client", attributes)
 
     def began(self) -> None:
         """The first event of a stream is here: the member works."""
@@ -64,6 +90,8 @@ class Try:
             member.breaker.succeeded(self._ticket, now)
             member.latency.answered_whole(attempt.model, took_s, now)
         if self.context.usage is not None:
+            tokens = {"input": self.context.usage.input, "output": self.context.usage.output}
+            self._metrics.tokens_counted(self._operation, self._provider, attempt.model, tokens)
             generating_s = took_s - (attempt.first_byte_s or 0.0)
             member.latency.generated(attempt.model, self.context.usage.output, generating_s, now)
 
@@ -118,11 +146,36 @@ class Try:
 
     def _end(self, outcome: str, kind: AttemptOutcome) -> float:
         now = self._clock()
-        self._attempt.outcome = outcome
-        self._attempt.duration_s = now - self._attempt.started
+        attempt = self._attempt
+        attempt.outcome = outcome
+        attempt.duration_s = now - attempt.started
         self._member.outstanding -= 1
         self._metrics.attempt_finished(self._member.name, kind)
+        self._metrics.operation_finished(
+            self._operation,
+            self._member.name,
+            provider=self._provider,
+            model=attempt.model,
+            error="" if kind == "ok" else kind,
+            duration_s=attempt.duration_s,
+            first_byte_s=attempt.first_byte_s,
+        )
+        if self._parent.recording:
+            self._end_span(kind)
         return now
+
+    def _end_span(self, kind: AttemptOutcome) -> None:
+        attempt, span = self._attempt, self.context.span
+        span.set(semconv.HTTP_STATUS, attempt.status)
+        span.set(semconv.TIME_TO_FIRST_CHUNK, attempt.first_byte_s)
+        if kind == "ok":
+            if self.context.usage is not None:
+                span.attributes.update(usage_attributes(self.context.usage))
+        else:
+            span.fail(kind)
+            span.set(semconv.ATTEMPT_OUTCOME, attempt.outcome)
+        span.end()
+        self.context.span = self._parent
 
 
 def _kind_of(error: GatewayError) -> AttemptOutcome:

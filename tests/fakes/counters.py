@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from router.listeners.recording import RequestRecorder
+from router.pricing import PriceTable
 from router.telemetry.instruments import Registry
 from router.telemetry.metrics import Metrics
 
 
 class RecordedMetrics:
-    """``metrics`` to hand to the code under test; ``count`` says what arrived."""
+    """``metrics``, or a ``recorder`` on them, to hand to the code under test; ``count`` says what arrived."""
 
     def __init__(self) -> None:
         self.registry = Registry()
         self.metrics = Metrics(self.registry)
+        self.recorder = RequestRecorder(self.metrics, PriceTable({}))
 
     def count(self, name: str, *values: str) -> int:
         """The sum of counter ``name`` over all series that carry the label ``values``."""

@@ -21,6 +21,7 @@ from router.dialects.canonical import (
     completion_text,
 )
 from router.dialects.registry import CLIENT_DIALECTS
+from router.telemetry.tracing import Unrecorded
 
 BASE = chunk_base("m", id_="chatcmpl-1", created=1)
 
@@ -33,8 +34,10 @@ def context(
     credential_header: str | None = None,
     remaining_s: float = 5.0,
 ) -> RequestContext:
-    deadline = time.monotonic() + remaining_s
-    return RequestContext(request_id, "models", path, headers or {}, deadline, credential_header=credential_header)
+    context = RequestContext(request_id, "models", path, headers or {}, time.monotonic() + remaining_s)
+    context.credential_header = credential_header
+    context.span = Unrecorded((headers or {}).get("traceparent"))
+    return context
 
 
 def request(text: str = "Hi", *, dialect: DialectName = "openai_chat", **fields: Any) -> ChatRequest:

@@ -18,6 +18,8 @@ from router.handlers.reply import JSON, Reply
 from router.listeners.auth import KeyAuthentication
 from router.listeners.http import HttpListener, ListenerOptions
 from router.listeners.middleware import Resource
+from router.listeners.recording import RequestRecorder
+from router.pricing import PriceTable
 from router.telemetry import semconv
 from router.telemetry.access_log import LoggedAccess
 from tests.fakes.counters import RecordedMetrics
@@ -51,7 +53,7 @@ async def _listening(recorded: RecordedMetrics | None = None, header: str | None
         "/readyz": Resource({"GET": _who}),
     }
     authenticate = KeyAuthentication(ring, metrics, header=header)
-    listener = HttpListener(options, paths, metrics, LoggedAccess(), authenticate)
+    listener = HttpListener(options, paths, RequestRecorder(metrics, PriceTable({})), LoggedAccess(), authenticate)
     await listener.start()
     try:
         yield f"http://127.0.0.1:{listener.port}"
@@ -141,7 +143,7 @@ async def test_a_listener_without_authentication_serves_everybody() -> None:
     options = ListenerOptions(
         "front", "127.0.0.1", 0, timeout_s=5.0, max_body_bytes=1000, drain_timeout_s=1.0, body_timeout_s=5.0
     )
-    listener = HttpListener(options, {CHAT: Resource({"POST": _who})}, RecordedMetrics().metrics, LoggedAccess())
+    listener = HttpListener(options, {CHAT: Resource({"POST": _who})}, RecordedMetrics().recorder, LoggedAccess())
     await listener.start()
     try:
         async with _post(f"http://127.0.0.1:{listener.port}{CHAT}", {"x-api-key": "wrong"}) as response:

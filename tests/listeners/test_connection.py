@@ -51,7 +51,7 @@ async def _listening(handler: Handler = _echo, **changes: Any) -> AsyncIterator[
     fields = {"timeout_s": 5.0, "max_body_bytes": 1000, "drain_timeout_s": 1.0, "body_timeout_s": 5.0}
     options = ListenerOptions("front", "127.0.0.1", 0, **{**fields, **changes})
     paths = {"/echo": Resource({"POST": handler, "HEAD": handler})}
-    listener = HttpListener(options, paths, RecordedMetrics().metrics, LoggedAccess())
+    listener = HttpListener(options, paths, RecordedMetrics().recorder, LoggedAccess())
     await listener.start()
     try:
         yield listener

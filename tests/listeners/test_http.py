@@ -35,7 +35,7 @@ async def _listening(
     fields = {"timeout_s": 5.0, "max_body_bytes": 1000, "drain_timeout_s": 1.0, "body_timeout_s": 5.0}
     options = ListenerOptions("front", "127.0.0.1", 0, **{**fields, **changes})
     listener = HttpListener(
-        options, {CHAT: Resource({"POST": handler})}, (recorded or RecordedMetrics()).metrics, LoggedAccess()
+        options, {CHAT: Resource({"POST": handler})}, (recorded or RecordedMetrics()).recorder, LoggedAccess()
     )
     await listener.start()
     try:
@@ -379,7 +379,7 @@ async def test_a_port_that_is_taken_says_how_to_fix_it() -> None:
     async with _listening() as listener:
         options = ListenerOptions("second", "127.0.0.1", listener.port, 5, 1000, 1, 5)
         with pytest.raises(OperatorError, match="'second' cannot bind") as caught:
-            await HttpListener(options, {}, RecordedMetrics().metrics, LoggedAccess()).start()
+            await HttpListener(options, {}, RecordedMetrics().recorder, LoggedAccess()).start()
         assert "port" in (caught.value.fix or "")
 
 

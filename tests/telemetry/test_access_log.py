@@ -9,8 +9,24 @@ import re
 import pytest
 
 from router.aio import timeout
-from router.telemetry.access_log import JsonAccess, LoggedAccess
+from router.telemetry.access_log import NAME, JsonAccess, LoggedAccess
 from router.telemetry.logs import JsonFormatter
+
+
+@pytest.fixture(autouse=True)
+def _access_lines_are_wanted(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, NAME)
+
+
+async def test_lines_end_when_the_level_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    stream = io.StringIO()
+    log = JsonAccess(stream, {})
+    caplog.set_level(logging.WARNING, NAME)
+    log.write({"status": 200})
+    caplog.set_level(logging.INFO, NAME)
+    log.write({"status": 201})
+    log.flush()
+    assert [json.loads(line)["status"] for line in stream.getvalue().splitlines()] == [201]
 
 
 async def test_a_json_line_looks_like_one_that_logging_wrote() -> None:

@@ -23,6 +23,7 @@ from router.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from router.telemetry.tracing import Unrecorded
 from router.upstream.chat import ChatUpstream
 from router.upstream.http import Endpoint, HttpClient
 from router.upstream.service import FixedService, agent_url
@@ -35,7 +36,9 @@ LIMIT = 100_000
 
 
 def _context(headers: Mapping[str, str] | None = None, *, timeout_s: float = 5) -> RequestContext:
-    return RequestContext("req-1", "front", "/v1/chat/completions", headers or {}, time.monotonic() + timeout_s)
+    context = RequestContext("req-1", "front", "/v1/chat/completions", headers or {}, time.monotonic() + timeout_s)
+    context.span = Unrecorded((headers or {}).get("traceparent"))
+    return context
 
 
 def _request(*, stream: bool = False) -> ChatRequest:
