@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ class PathTable(Generic[T]):
                 self._literal[path] = Match(path, value)
         for same_length in self._templates.values():
             same_length.sort(key=lambda template: template.order)
-            for one, other in zip(same_length, same_length[1:], strict=False):
+            for one, other in pairwise(same_length):
                 if one.literals == other.literals:
                     raise ValueError(f"{one.path} and {other.path} fit the same paths")
 
@@ -87,7 +88,7 @@ class _Template(Generic[T]):
         return cls(path, found, literals, names)
 
     @property
-    def order(self) -> Sequence[tuple[bool, str]]:
+    def order(self) -> list[tuple[bool, str]]:
         """Literal segments come before parameters."""
         return [(index in self.names, self.literals.get(index, "")) for index in range(self.path.count("/") + 1)]
 
