@@ -64,7 +64,7 @@ def _in_file(draft: Draft, problem: Problem) -> Problem:
     return make(_FILE, f"In {draft.show(_FILE)}{line}: {subject}{problem.message}", problem.suggestion)
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
     """Whether only this machine can reach an address to listen on."""
     if address == "localhost":
         return True
@@ -79,7 +79,7 @@ def _exposed(draft: Draft) -> Iterator[Problem]:
         return
     for path in draft.entries(("listeners",)):
         address = draft.text((*path, "address")) or _DEFAULT_ADDRESS
-        if not _is_loopback(address) and not draft.flag((*path, "unauthenticated")):
+        if not is_loopback(address) and not draft.flag((*path, "unauthenticated")):
             message = f"This listener is open to everybody who can reach {draft.show((*path, 'address'))}."
             hint = "Add `auth` with API keys, or say that this is meant with `unauthenticated: true` at the listener."
             yield draft.document.warning((*path, "address"), message, hint)

@@ -56,12 +56,12 @@ def _agents(draft: Draft, path: KeyPath) -> Iterator[Problem]:
 def _port_conflicts(draft: Draft, paths: list[KeyPath]) -> Iterator[Problem]:
     taken: list[tuple[int, str, KeyPath]] = []
     for path in paths:
-        port = _port(draft, path)
+        port = port_at(draft, path)
         if port is None:
             continue
         address = draft.text((*path, "address")) or _DEFAULT_ADDRESS
         for other_port, other_address, other in taken:
-            if port == other_port and _overlap(address, other_address):
+            if port == other_port and overlap(address, other_address):
                 name = draft.show((*other, "name")) if draft.text((*other, "name")) else "another listener"
                 message = f"Port {draft.show((*path, 'port'))} is already used by {name}."
                 yield draft.document.problem((*path, "port"), message, "Give each listener its own port.")
@@ -69,14 +69,16 @@ def _port_conflicts(draft: Draft, paths: list[KeyPath]) -> Iterator[Problem]:
         taken.append((port, address, path))
 
 
-def _port(draft: Draft, path: KeyPath) -> int | None:
+def port_at(draft: Draft, path: KeyPath) -> int | None:
+    """The ``port`` of the mapping at ``path``."""
     value = draft.get((*path, "port"))
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) < 8:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _overlap(one: str, other: str) -> bool:
+def overlap(one: str, other: str) -> bool:
+    """Whether two addresses take each other's ports."""
     # An unspecified IPv6 address does not take the IPv4 port with it: listeners bind each family on its own.
     first, second = _ip(one), _ip(other)
     if first is None or second is None:
@@ -97,7 +99,7 @@ def _loops(draft: Draft, paths: list[KeyPath]) -> Iterator[Problem]:
     """Agents that are the very listener that offers them."""
     urls = {draft.text((*path, "id")): (*path, "url") for path in draft.entries(("agents",))}
     for path in paths:
-        port = _port(draft, path)
+        port = port_at(draft, path)
         for entry in draft.entries((*path, "agents")):
             place = urls.get(draft.text((*entry, "id")))
             if place is not None and port is not None and _is_local(draft.text(place), port):

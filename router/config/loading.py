@@ -13,6 +13,7 @@ from router.config.aws import complete_bedrock
 from router.config.document import Document
 from router.config.draft import Draft
 from router.config.environment import MissingVariable, read_environment
+from router.config.grpc_checks import check_grpc
 from router.config.guardrail_checks import check_guardrails
 from router.config.listening import check_listeners
 from router.config.migration import migrate
@@ -56,7 +57,7 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> LoadedC
     config, invalid = validate(document, path.parent.absolute(), Config)
     problems += _beside(problems, invalid)
     draft = Draft(document)
-    for check in (check_references, check_models, check_listeners, check_access, check_guardrails):
+    for check in (check_references, check_models, check_listeners, check_access, check_guardrails, check_grpc):
         problems += _beside(problems, list(check(draft)))
     problems += _beside(problems, _missing_folder(draft, path.parent))
     problems += check_key_file(draft, config.auth if config is not None else None, path.parent.absolute(), environ)

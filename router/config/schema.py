@@ -10,6 +10,7 @@ from router.config.access import Auth
 from router.config.agents import Agent
 from router.config.fields import Section, Text
 from router.config.filters import Filter
+from router.config.grpc import Grpc, Services
 from router.config.guardrails import Guardrail
 from router.config.guards import PromptGuards
 from router.config.limits import Limits
@@ -39,6 +40,8 @@ class Config(Section):
     orchestrators: tuple[Orchestrator, ...] = Field(default=(), description="Models that choose agents.")
     triton: Triton = Field(default=Triton(), description="Where the gateway's own models run.")
     limits: Limits = Field(default=Limits(), description="Bounds on sizes and times.")
+    grpc: Grpc | None = Field(default=None, description="Our own gRPC services; off without this section.")
+    services: Services = Field(default=Services(), description="Services of ours elsewhere that are asked from here.")
     prompt_guards: PromptGuards = Field(default=PromptGuards(), description="Classifiers that prompts have to pass.")
     guardrails: tuple[Guardrail, ...] = Field(
         default=(), description="Checks that requests and answers have to pass, in order."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
@@ -154,6 +155,30 @@ FULL = """\
       body_timeout: 20s
       connect_timeout: 1s
       drain_timeout: 1m30s
+    grpc:
+      address: 0.0.0.0
+      port: 9000
+      unauthenticated: true
+      tls: {cert: tls/server.pem, key: tls/server.key, client_ca: tls/clients.pem}
+      limits:
+        max_message_bytes: 8 MiB
+        max_concurrent: 200
+        max_streams_per_connection: 50
+        timeout: 5s
+        stream_timeout: 10m
+        keepalive: 30s
+        max_connection_age: 5m
+    services:
+      router:
+        url: [router-1.internal:50051, grpc://router-2.internal:50051]
+        timeout: 800ms
+        tls: {ca: tls/ca.pem, cert: tls/gateway.pem, key: tls/gateway.key, server_name: router.internal}
+        api_key: $ROUTER_KEY
+      guardrails:
+        url: localhost:50052
+        timeout: 3s
+        tls: {ca: tls/ca.pem, cert: tls/gateway.pem, key: tls/gateway.key, server_name: guards.internal}
+        api_key: $ROUTER_KEY
     prompt_guards:
       input_guards:
         jailbreak:
@@ -293,7 +318,7 @@ ENVIRON = {
     for name in (
         *("OPENAI_API_KEY", "SECOND_OPENAI_API_KEY", "ANTHROPIC_API_KEY"),
         *("AWS_SECRET", "AWS_TOKEN", "AZURE_TOKEN"),
-        *("WEATHER_TOKEN", "DB_PASSWORD", "POSTHOG_KEY"),
+        *("WEATHER_TOKEN", "DB_PASSWORD", "POSTHOG_KEY", "ROUTER_KEY"),
     )
 } | {"RESEARCH_KEY": "the-key-of-research-in-a-variable"}
 
@@ -382,6 +407,23 @@ def test_model_providers(full: Config) -> None:
         "cheap": "llama3",
         "smart": "anthropic/claude-opus",
     }
+
+
+def test_grpc_services_here_and_elsewhere(full: Config, tmp_path: Path) -> None:
+    assert full.grpc is not None
+    assert full.grpc.tls is not None
+    assert (full.grpc.address, full.grpc.port, full.grpc.unauthenticated) == ("0.0.0.0", 9000, True)
+    assert full.grpc.tls.client_ca == tmp_path / "tls/clients.pem"
+    limits = full.grpc.limits
+    assert (limits.max_message_bytes, limits.max_concurrent, limits.max_streams_per_connection) == (2**23, 200, 50)
+    assert (limits.timeout, limits.stream_timeout, limits.keepalive, limits.max_connection_age) == (5, 600, 30, 300)
+    router = full.services.router
+    assert router is not None
+    assert router.tls is not None
+    assert router.api_key is not None
+    assert (router.url, router.timeout) == (("router-1.internal:50051", "router-2.internal:50051"), 0.8)
+    assert (router.tls.ca, router.tls.server_name) == (tmp_path / "tls/ca.pem", "router.internal")
+    assert router.api_key.get_secret_value() == "value of ROUTER_KEY"
 
 
 def test_what_the_gateway_itself_needs(full: Config) -> None:
