@@ -60,6 +60,11 @@ class Listener(Section):
     agents: tuple[ListenerAgent, ...] = Field(
         default=(), description="The agents of an `agent` listener, in the order in which the orchestrator sees them."
     )
+    prompt_targets: tuple[Name, ...] | None = Field(
+        default=None,
+        description="The prompt targets that it offers; on an `agent` listener beside its agents. Default: all of them "
+        "on a `prompt` listener, none on others.",
+    )
     answer: Literal["last", "combined"] = Field(
         default="last",
         description="With several agents chosen: the client gets the `last` one's answer, or all of them `combined`, "

@@ -159,6 +159,9 @@ def _uses(draft: Draft) -> Iterator[Problem]:
         built_in = name is not None and name.rpartition("/")[2] in _BUILT_IN_MODELS
         if name is not None and not built_in and name not in orchestrators:
             uses.append((("overrides", key), name))
+    function_model = draft.text(("overrides", "function_model"))
+    if function_model not in (None, "embedded"):
+        uses.append((("overrides", "function_model"), str(function_model)))
     for place, name in uses:
         if name not in aliases and not _known(name, models):
             yield _unknown(draft, place, models, aliases)

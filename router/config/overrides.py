@@ -24,6 +24,11 @@ class Overrides(Section):
     )
     llm_routing_model: Name | None = Field(default=None, description="Model that decides on routing preferences.")
     agent_orchestration_model: Name | None = Field(default=None, description="Model that chooses agents.")
+    function_model: Name | None = Field(
+        default=None,
+        description="Model of `model_providers` that finds the parameters of prompt targets, or `embedded` for none. "
+        "Default: the embedded extractor, and the default model for what that is not sure of.",
+    )
     orchestrator_model_context_length: Whole = Field(
         default=8192, ge=256, description="Context window of the orchestrator model, in tokens."
     )

@@ -1,14 +1,14 @@
-"""Cross-checks of names: agents, orchestrators, endpoints, targets. No name twice, none that leads nowhere."""
+"""Cross-checks of names: agents, orchestrators, prompt targets. No name twice, none that leads nowhere."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from router.config.draft import Draft
 from router.config.filter_checks import check_filters
 from router.config.listeners import DEFAULT_ORCHESTRATOR
 from router.config.problems import KeyPath, Problem, did_you_mean
+from router.config.prompt_checks import check_prompt_targets
 
 _UNIQUE = "Give each its own name."
 
@@ -18,7 +18,7 @@ def check_references(draft: Draft) -> Iterator[Problem]:
     yield from _definitions(draft)
     yield from _listeners(draft)
     yield from check_filters(draft)
-    yield from _prompt_targets(draft)
+    yield from check_prompt_targets(draft)
     yield from _storage(draft)
 
 
@@ -57,38 +57,6 @@ def _router(draft: Draft, path: KeyPath) -> Iterator[Problem]:
         return
     hint = did_you_mean(name, [*draft.spelled(orchestrators), DEFAULT_ORCHESTRATOR], plural="orchestrators")
     yield draft.document.problem(path, f"There is no orchestrator {draft.show(path)}.", hint)
-
-
-def _prompt_targets(draft: Draft) -> Iterator[Problem]:
-    # Agents and filters count as endpoints in existing configurations.
-    known = [str(path[-1]) for path in draft.entries(("endpoints",))]
-    endpoints = [*known, *draft.names(("agents",), "id"), *draft.names(("filters",), "id")]
-    calls: list[KeyPath] = [(*target, "endpoint") for target in draft.entries(("prompt_targets",))]
-    for call in [*calls, ("error_target", "endpoint")]:
-        place: KeyPath = (*call, "name")
-        endpoint = draft.text(place)
-        if endpoint is not None and endpoint not in endpoints:
-            hint = did_you_mean(endpoint, known, plural="endpoints")
-            yield draft.document.problem(place, f"There is no endpoint {draft.show(place)}.", hint)
-    defaults = [path for path in draft.entries(("prompt_targets",)) if draft.flag((*path, "default"))]
-    for path in defaults[1:]:
-        message = "More than one prompt target is the default."
-        yield draft.document.problem((*path, "default"), message, "Leave `default: true` at one of them.")
-    for target in draft.entries(("prompt_targets",)):
-        yield from _path_parameters(draft, target)
-
-
-def _path_parameters(draft: Draft, target: KeyPath) -> Iterator[Problem]:
-    place: KeyPath = (*target, "endpoint", "path")
-    placeholders = re.findall(r"\{([^{}]*)\}", draft.text(place) or "")
-    parameters = draft.names((*target, "parameters"), "name")
-    for name in placeholders:
-        if name not in parameters:
-            yield draft.unknown_in(place, name, parameters)
-    for name, path in parameters.items():
-        if draft.flag((*path[:-1], "in_path")) and name not in placeholders:
-            message = f"The parameter {draft.show(path)} is `in_path`, but the path does not name it."
-            yield draft.document.problem(path, message, "Put it into the endpoint's `path`, in braces.")
 
 
 def _storage(draft: Draft) -> Iterator[Problem]:

@@ -143,6 +143,7 @@ FULL = """\
       - type: prompt
         name: functions
         port: 10000
+        prompt_targets: [get_weather]
     orchestrators:
       - {name: mine, model: orchestrator_large, threshold: 0.4, timeout: 1500ms}
     triton:
@@ -258,6 +259,10 @@ FULL = """\
         connect_timeout: 0.005s
         protocol: https
         http_host: weather.example
+        timeout: 5s
+        max_retries: 1
+        max_response_bytes: 64 KiB
+        allow_private: true
     system_prompt: Answer briefly.
     prompt_targets:
       - name: get_weather
@@ -309,6 +314,7 @@ FULL = """\
       upstream_tls_ca_path: /etc/ssl/certs/ca-certificates.crt
       llm_routing_model: Plano-Orchestrator
       agent_orchestration_model: openai/gpt-4o
+      function_model: embedded
       orchestrator_model_context_length: 16384
     mode: prompt
     """
@@ -495,6 +501,10 @@ def test_prompt_targets(full: Config) -> None:
     endpoint = full.endpoints["weather_api"]
     assert (endpoint.endpoint, endpoint.protocol) == ("api.weather.example:443", "https")
     assert endpoint.connect_timeout == pytest.approx(0.005)
+    assert (endpoint.timeout, endpoint.max_retries, endpoint.max_response_bytes) == (5.0, 1, 64 * 1024)
+    assert endpoint.allow_private
+    assert full.overrides.function_model == "embedded"
+    assert full.listeners[2].prompt_targets == ("get_weather",)
     assert full.error_target is not None
     assert (full.system_prompt, full.mode) == ("Answer briefly.", "prompt")
 
