@@ -18,6 +18,7 @@ from router.config.guardrail_checks import check_guardrails
 from router.config.listening import check_listeners
 from router.config.migration import migrate
 from router.config.model_checks import check_models
+from router.config.otel import complete_otlp
 from router.config.problems import ConfigErrors, KeyPath, Problem, in_file_order, render_path
 from router.config.reading import read_document
 from router.config.references import check_references
@@ -54,6 +55,7 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> LoadedC
     problems += _drop_empty(document)
     problems += migrate(document)
     complete_bedrock(document, environment.variables)
+    complete_otlp(document, environment.variables)
     config, invalid = validate(document, path.parent.absolute(), Config)
     problems += _beside(problems, invalid)
     draft = Draft(document)

@@ -318,13 +318,31 @@ FULL = """\
       orchestrator_model_context_length: 16384
     mode: prompt
     """
+      otlp:
+        - endpoint: http://collector:4317
+          protocol: grpc
+          metrics: false
+        - endpoint: https://collector.example:4318
+          headers: {authorization: $COLLECTOR_TOKEN}
+          compression: none
+          timeout: 3s
+          traces: false
+          traces_path: /otlp/v1/traces
+          metrics_path: /otlp/v1/metrics
+          metrics_interval: 15s
+          ca_file: ca.pem
+          client_certificate: client.pem
+          client_key: client.key
+      service_name: front-door
+      resource: {deployment.environment.name: production}
+      collector: {address: "::1", grpc_port: 4317, http_port: 4318}
 
 ENVIRON = {
     name: f"value of {name}"
     for name in (
         *("OPENAI_API_KEY", "SECOND_OPENAI_API_KEY", "ANTHROPIC_API_KEY"),
         *("AWS_SECRET", "AWS_TOKEN", "AZURE_TOKEN"),
-        *("WEATHER_TOKEN", "DB_PASSWORD", "POSTHOG_KEY", "ROUTER_KEY"),
+        *("WEATHER_TOKEN", "DB_PASSWORD", "POSTHOG_KEY", "ROUTER_KEY", "COLLECTOR_TOKEN"),
     )
 } | {"RESEARCH_KEY": "the-key-of-research-in-a-variable"}
 
@@ -534,6 +552,13 @@ def test_the_example_above_uses_every_key_that_there_is(load, full: Config) -> N
 
     def unused(value: object, annotation: object, path: str) -> set[str]:
         items, inner = [value], annotation
+    plain, remote = tracing.otlp
+    assert (plain.protocol, plain.traces, plain.metrics) == ("grpc", True, False)
+    assert (remote.protocol, remote.timeout, remote.metrics_interval) == ("http/protobuf", 3.0, 15.0)
+    assert remote.headers == {"authorization": "value of COLLECTOR_TOKEN"}
+    assert (tracing.service_name, tracing.resource) == ("front-door", {"deployment.environment.name": "production"})
+    assert tracing.collector is not None
+    assert (tracing.collector.address, tracing.collector.grpc_port, tracing.collector.http_port) == ("::1", 4317, 4318)
         if isinstance(value, tuple):
             items, inner = list(value), item_of(annotation)
         elif isinstance(value, dict):
