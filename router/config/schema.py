@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from pydantic import Field
 
 from router.config.access import Auth
+from router.config.admin import Admin
 from router.config.agents import Agent
 from router.config.fields import Section, Text
 from router.config.filters import Filter
@@ -66,5 +67,6 @@ class Config(Section):
     system_prompt: Text | None = Field(default=None, description="System prompt for prompt targets.")
     state_storage: StateStorage | None = Field(default=None, description="Where conversations are kept.")
     tracing: Tracing = Field(default=Tracing(), description="What is recorded about requests.")
+    admin: Admin = Field(default=Admin(), description="The operator's port: metrics and health.")
     overrides: Overrides = Field(default=Overrides(), description="Global settings.")
     mode: Literal["llm", "prompt"] | None = Field(default=None, description="Accepted for older files.")
