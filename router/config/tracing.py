@@ -62,7 +62,16 @@ class Tracing(Section):
     opentracing_grpc_endpoint: Url | None = Field(default=None, description="OTLP gRPC collector.")
     span_attributes: SpanAttributes = Field(default=SpanAttributes(), description="Attributes on every span.")
     exporters: tuple[TraceExporter, ...] = Field(default=(), description="Further places that traces go to.")
-    trace_arch_internal: bool = Field(default=False, description="Whether internal steps become spans, too.")
+    capture_content: bool = Field(
+        default=False,
+        description="Whether spans have prompts, answers and tool arguments, shortened, without personal data.",
+    )
+    trace_arch_internal: bool = Field(default=False, description="Accepted; internal steps always are spans.")
+    stream_usage: bool = Field(
+        default=True,
+        description="Whether streams of the OpenAI dialect are asked to count their tokens, also where the client has "
+        "not asked for that; it never sees them then.",
+    )
     otlp: tuple[OtlpExporter, ...] = Field(
         default=(),
         description="Collectors that traces and metrics go to. Without any, those of the environment: "
