@@ -16,10 +16,12 @@ from router.triton.metadata import (
     IndexEntry,
     ModelConfig,
     ModelMetadata,
+    ModelStatistics,
     ServerMetadata,
     from_index,
     from_model_config,
     from_model_metadata,
+    from_statistics,
 )
 from router.triton.tensors import InferResult, Tensor
 
@@ -121,6 +123,11 @@ class TritonClient:
         """All models of the repositories with the state of each version."""
         request = self._rpc.messages.RepositoryIndexRequest(ready=ready_only)
         return from_index(await self._call(self._rpc.stub.RepositoryIndex, request, timeout_s, "The model server"))
+
+    async def statistics(self, timeout_s: float) -> tuple[ModelStatistics, ...]:
+        """What the server has counted since it loaded each version of each of its models."""
+        request = self._rpc.messages.ModelStatisticsRequest()
+        return from_statistics(await self._call(self._rpc.stub.ModelStatistics, request, timeout_s, "The model server"))
 
     async def load(self, model: str, timeout_s: float = 60.0) -> None:
         """Load a model, or replace it by what the repository holds now; when that fails the old one goes on serving."""

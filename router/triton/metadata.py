@@ -101,6 +101,22 @@ class IndexEntry:
         return self.state == "READY"
 
 
+@dataclass(frozen=True, slots=True)
+class ModelStatistics:
+    """What Triton has counted of one version of a model since it was loaded; times in seconds, summed up.
+
+    ``queue_s`` is what the inferences that went well waited for, ``compute_s`` what they then took, with the copying of
+    their tensors.
+    """
+
+    name: str
+    version: str
+    succeeded: int
+    failed: int
+    queue_s: float
+    compute_s: float
+
+
 def from_model_metadata(message: Any) -> ModelMetadata:
     """Read a ``ModelMetadataResponse``."""
     return ModelMetadata(
@@ -127,6 +143,24 @@ def from_model_config(message: Any) -> ModelConfig:
 def from_index(message: Any) -> tuple[IndexEntry, ...]:
     """Read a ``RepositoryIndexResponse``."""
     return tuple(IndexEntry(m.name, m.version, m.state, m.reason) for m in message.models)
+
+
+def from_statistics(message: Any) -> tuple[ModelStatistics, ...]:
+    """Read a ``ModelStatisticsResponse``."""
+    return tuple(_statistics(model) for model in message.model_stats)
+
+
+def _statistics(model: Any) -> ModelStatistics:
+    counted = model.inference_stats
+    computing = counted.compute_input.ns + counted.compute_infer.ns + counted.compute_output.ns
+    return ModelStatistics(
+        name=model.name,
+        version=model.version,
+        succeeded=counted.success.count,
+        failed=counted.fail.count,
+        queue_s=counted.queue.ns / 1e9,
+        compute_s=computing / 1e9,
+    )
 
 
 def _tensors(declared: Iterable[Any]) -> tuple[TensorMetadata, ...]:
