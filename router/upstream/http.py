@@ -8,6 +8,7 @@ environment. It speaks HTTP/1.1 over its own connections (``pool``, ``connection
 from __future__ import annotations
 
 import functools
+import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -162,11 +163,12 @@ class Exchange:
 class HttpClient:
     """A pool of connections to upstreams. Close it with ``close``; requests still running are cut off.
 
-    With ``keep_alive`` false every request has a connection of its own, and so is never sent twice.
+    With ``keep_alive`` false every request has a connection of its own, and so is never sent twice. ``tls`` takes the
+    place of the system's settings.
     """
 
-    def __init__(self, *, connect_timeout_s: float, keep_alive: bool = True) -> None:
-        self._pool = ConnectionPool(connect_timeout_s=connect_timeout_s, max_idle=512 if keep_alive else 0)
+    def __init__(self, *, connect_timeout_s: float, keep_alive: bool = True, tls: ssl.SSLContext | None = None) -> None:
+        self._pool = ConnectionPool(connect_timeout_s=connect_timeout_s, max_idle=512 if keep_alive else 0, tls=tls)
 
     def post(self, endpoint: Endpoint, body: bytes, headers: Mapping[str, str]) -> Exchange:
         """Send ``body``: ``async with`` waits for the answer's head, at most ``endpoint.timeout_s``.

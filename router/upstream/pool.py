@@ -65,12 +65,23 @@ class _OriginConnections:
 
 
 class ConnectionPool:
-    """All connections of one client: any number open, at most ``max_idle`` per origin kept idle, for ``idle_s``."""
+    """All connections of one client: any number open, at most ``max_idle`` per origin kept idle, for ``idle_s``.
 
-    def __init__(self, *, connect_timeout_s: float, max_idle: int = 512, idle_s: float = 60.0) -> None:
+    ``tls`` says who is trusted and what is shown to them; without it, whom the system trusts.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect_timeout_s: float,
+        max_idle: int = 512,
+        idle_s: float = 60.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._connect_timeout_s = connect_timeout_s
         self._max_idle = max_idle
         self._idle_s = idle_s
+        self._given_tls = tls
         self._origins: dict[Origin, _OriginConnections] = {}
         self._closed = False
 
@@ -142,6 +153,6 @@ class ConnectionPool:
 
     @functools.cached_property
     def _tls(self) -> ssl.SSLContext:
-        context = ssl.create_default_context()
+        context = self._given_tls or ssl.create_default_context()
         context.set_alpn_protocols(["http/1.1"])
         return context

@@ -31,8 +31,8 @@ async def _pool(**options: float) -> AsyncIterator[ConnectionPool]:
 
 
 @asynccontextmanager
-async def _client(*, connect_timeout_s: float = 5) -> AsyncIterator[HttpClient]:
-    client = HttpClient(connect_timeout_s=connect_timeout_s)
+async def _client(*, connect_timeout_s: float = 5, tls: ssl.SSLContext | None = None) -> AsyncIterator[HttpClient]:
+    client = HttpClient(connect_timeout_s=connect_timeout_s, tls=tls)
     try:
         yield client
     finally:
@@ -179,6 +179,14 @@ async def test_tls_is_verified_named_and_kept(certificate: Path, monkeypatch: py
             async with client.post(Endpoint("secure", secure.url, 5), b"{}", {}) as response:
                 assert DEFAULT_TEXT in (await response.read(10_000)).decode()
         assert secure.server_names == ["localhost"]
+        assert [connection.protocol for connection in secure.connections] == ["http/1.1"]
+
+
+async def test_a_client_can_be_told_whom_to_trust(certificate: Path) -> None:
+    tls = ssl.create_default_context(cafile=str(certificate))
+    async with _tls_agent(certificate) as secure, _client(tls=tls) as client:
+        async with client.post(Endpoint("secure", secure.url, 5), b"{}", {}) as response:
+            assert DEFAULT_TEXT in (await response.read(10_000)).decode()
         assert [connection.protocol for connection in secure.connections] == ["http/1.1"]
 
 
