@@ -92,6 +92,7 @@ AGENT_NAME = "gen_ai.agent.name"
 TOOL_NAME = "gen_ai.tool.name"
 TOOL_CALL_ID = "gen_ai.tool.call.id"
 TOOL_CALL_ARGUMENTS = "gen_ai.tool.call.arguments"
+TOOL_CALL_RESULT = "gen_ai.tool.call.result"
 INPUT_MESSAGES = "gen_ai.input.messages"
 OUTPUT_MESSAGES = "gen_ai.output.messages"
 
@@ -109,6 +110,14 @@ GUARD_SCORE = "trident.guard.score"
 DIRECTION = "trident.guard.direction"
 PREFERENCE = "trident.preference"
 SPANS_DROPPED = "trident.spans_dropped"
+CONVERSATION_START = "trident.conversation.start"
+CONVERSATION_SCORE = "trident.conversation.score"
+SIGNAL_PREFIX = "trident.signal"
+SIGNAL_COUNT = "trident.signal.count"
+SIGNAL_SEVERITY = "trident.signal.severity"
+SIGNAL_MESSAGE_INDEX = "trident.signal.message_index"
+SIGNAL_CONFIDENCE = "trident.signal.confidence"
+SIGNAL_SNIPPET = "trident.signal.snippet"
 
 # Span names; those with a subject are followed by a space and it.
 CHAT = "chat"
@@ -129,6 +138,10 @@ PROVIDER_NAMES = {
     "mistral": "mistral_ai",
     "xai": "x_ai",
 }
+
+# Events of spans.
+TOOL_RESULT_EVENT = "tool_result"
+SIGNAL_EVENT = "signal"
 
 # What a path asks of a provider; everything else is a conversation.
 OPERATIONS = {"/v1/embeddings": EMBEDDINGS}
