@@ -26,6 +26,7 @@ _TYPES_OF_KEY = {
     "max_response": _SERVICE,
     "patterns": ("regex",),
     "pii": ("pii",),
+    "memory": ("memory",),
     "max_match_bytes": ("regex",),
     **dict.fromkeys(("set", "forward", "remove", "require", "metadata"), ("header",)),
     **dict.fromkeys(("python", "options"), ("python",)),

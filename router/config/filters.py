@@ -23,9 +23,10 @@ from router.config.fields import (
     Whole,
     refuse,
 )
+from router.config.memory import MemorySettings
 from router.config.pii import PiiSettings
 
-FilterType = Literal["mcp", "http", "guardrail", "regex", "header", "pii", "python"]
+FilterType = Literal["mcp", "http", "guardrail", "regex", "header", "pii", "memory", "python"]
 OnError = Literal["deny", "allow"]
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
@@ -110,7 +111,8 @@ class Filter(Section):
     type: FilterType = Field(
         default="mcp",
         description="`mcp`: a tool of an MCP server; `http`: a service that gets the body; `guardrail`: a classifier "
-        "on Triton; `regex`: patterns; `header`: headers; `pii`: personal data; `python`: a class of your own.",
+        "on Triton; `regex`: patterns; `header`: headers; `pii`: personal data; `memory`: what "
+        "users said before; `python`: a class of your own.",
     )
     url: Url | None = Field(default=None, description="Where the service listens. Needed by `mcp` and `http`.")
     transport: Literal["streamable-http"] = Field(default="streamable-http", description="MCP transport.")
@@ -149,6 +151,9 @@ class Filter(Section):
         description="What a `header` filter copies from headers of the client into the `metadata` of the body.",
     )
     pii: PiiSettings = Field(default=PiiSettings(), description="What a `pii` filter finds and does.")
+    memory: MemorySettings = Field(
+        default=MemorySettings(), description="What a `memory` filter recalls, and what it keeps."
+    )
     python: PythonName | None = Field(
         default=None,
         description="The class of a `python` filter as `package.module:Class`, or the name of an installed one (entry "

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from router.config.draft import Draft
 from router.config.filter_checks import check_filters
 from router.config.listeners import DEFAULT_ORCHESTRATOR
+from router.config.memory_checks import check_memory
 from router.config.problems import KeyPath, Problem, did_you_mean
 from router.config.prompt_checks import check_prompt_targets
 
@@ -18,6 +19,7 @@ def check_references(draft: Draft) -> Iterator[Problem]:
     yield from _definitions(draft)
     yield from _listeners(draft)
     yield from check_filters(draft)
+    yield from check_memory(draft)
     yield from check_prompt_targets(draft)
     yield from _storage(draft)
 

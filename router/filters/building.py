@@ -23,6 +23,7 @@ from router.filters.plugins import load_filter
 from router.filters.policy import Condition, FilterPolicy, PolicedFilter
 from router.filters.regex import RegexFilter
 from router.filters.text_patterns import TextPattern
+from router.memories.base import MemoryStore
 from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
 from router.triton.entities import EntityRecogniser
@@ -33,7 +34,8 @@ from router.upstream.http import Endpoint, HttpClient
 class FilterParts:
     """What filters are made with; ``view`` is how services see requests on the listener that a filter is for.
 
-    ``triton`` serves the models of those filters that have one, ``guard`` makes those that are guards.
+    ``triton`` serves the models of those filters that have one, ``guard`` makes those that are guards, ``memories`` is
+    where those that remember keep what they do.
     """
 
     client: HttpClient
@@ -41,6 +43,7 @@ class FilterParts:
     view: BodyView
     triton: TritonClient | None = None
     guard: Callable[[FilterConfig], Filter] | None = None
+    memories: MemoryStore | None = None
 
 
 FilterBuilder: TypeAlias = Callable[[FilterConfig, FilterParts], Filter]
@@ -101,6 +104,15 @@ def _pii(config: FilterConfig, parts: FilterParts) -> Filter:
     return pii_filter(config.id, config.pii, EntityRecogniser(parts.triton, model))
 
 
+def _memory(config: FilterConfig, parts: FilterParts) -> Filter:
+    # Only here: it brings NumPy along, and what knows credentials and numbers of accounts.
+    from router.filters.memory_building import memory_filter
+
+    if parts.triton is None or parts.memories is None:
+        raise ValueError("memories need Triton and a store")
+    return memory_filter(config, parts.triton, parts.memories, parts.metrics)
+
+
 def _guardrail(config: FilterConfig, parts: FilterParts) -> Filter:
     if parts.guard is None:
         raise ValueError("there is nobody who makes guards")
@@ -126,6 +138,7 @@ FILTER_TYPES: Mapping[FilterType, FilterBuilder] = MappingProxyType(
         "regex": _regex,
         "header": _header,
         "pii": _pii,
+        "memory": _memory,
         "guardrail": _guardrail,
         "python": _python,
     }
@@ -143,10 +156,11 @@ class Filters:
         *,
         triton: TritonClient | None = None,
         guard: Callable[[FilterConfig], Filter] | None = None,
+        memories: MemoryStore | None = None,
     ) -> None:
         self._configs = {config.id: config for config in configs}
         self._parts = {
-            whole: FilterParts(client, metrics, WholeBody() if whole else MessagesBody(), triton, guard)
+            whole: FilterParts(client, metrics, WholeBody() if whole else MessagesBody(), triton, guard, memories)
             for whole in (True, False)
         }
         self._made: dict[tuple[str, bool], tuple[Filter, PolicedFilter]] = {}

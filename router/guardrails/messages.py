@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from router.guardrails.reading import TextReader, argument_texts
+from router.guardrails.recalled import split_recalled
 
 USER = frozenset({"user"})
 TOOL = frozenset({"tool", "function"})
+_APPLICATION = frozenset({"system", "developer"})
 _PLAIN_PARTS = frozenset({"output_text", "refusal", "text", "thinking", "redacted_thinking", "reasoning"})
 _RETRIEVED = frozenset({"document", "search_result", "tool_result"})
 _MESSAGE_FIELDS = frozenset(
@@ -24,7 +26,9 @@ _MOST_COMPARISONS = 10_000_000  # characters; beyond, what is said twice is judg
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """``rest`` is what stands in fields that nobody knows; ``unseen`` names the kinds of what is no text."""
+    """``rest`` is what stands in fields that nobody knows, or was recalled; ``unseen`` names the kinds of what is no
+    text.
+    """
 
     index: int
     role: str
@@ -43,6 +47,18 @@ def joined(texts: Iterable[str]) -> str:
 
 def read_message(index: int, message: Mapping[str, Any]) -> Said:
     """The texts of a canonical message."""
+    said = _read_message(index, message)
+    return _with_recalled(said) if said.role in _APPLICATION else said
+
+
+def _with_recalled(said: Said) -> Said:
+    own, recalled = split_recalled(said.own)
+    if not recalled:
+        return said
+    return replace(said, own=own, retrieved=joined((said.retrieved, recalled)), rest=joined((said.rest, recalled)))
+
+
+def _read_message(index: int, message: Mapping[str, Any]) -> Said:
     role, content, name = message["role"], message.get("content"), message.get("name")
     if isinstance(content, str) and len(message) <= 2:
         own = content.strip()

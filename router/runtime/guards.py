@@ -34,7 +34,7 @@ _JAILBREAK_LABELS: Mapping[str, None] = {"jailbreak": None, "injection": None}
 
 
 def guard_models(config: Config) -> Iterator[str]:
-    """The models on Triton that guards of ``config`` ask."""
+    """The models on Triton that guards and filters of ``config`` ask."""
     if config.prompt_guards.input_guards.jailbreak is not None:
         yield JAILBREAK_MODEL
     for each in config.filters:
@@ -42,6 +42,8 @@ def guard_models(config: Config) -> Iterator[str]:
             yield each.model
         if each.type == "pii" and each.pii.model is not None:
             yield each.pii.model
+        if each.type == "memory":
+            yield each.memory.model
     for guardrail in config.guardrails:
         if guardrail.model is not None:
             yield guardrail.model

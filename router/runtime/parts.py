@@ -7,6 +7,7 @@ from pathlib import Path
 
 from router.access.control import AccessControl
 from router.config import Config
+from router.memories.base import MemoryStore
 from router.pricing import PriceTable
 from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
@@ -23,6 +24,7 @@ class Parts:
     metrics: Metrics
     prices: PriceTable
     access: AccessControl
+    memories: MemoryStore | None = None
 
 
 @dataclass(frozen=True, slots=True)

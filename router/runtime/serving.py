@@ -18,6 +18,7 @@ from router.handlers.meta import MetaHandler
 from router.listeners.http import HttpListener, ListenerOptions
 from router.listeners.middleware import Resource
 from router.listeners.recording import RequestRecorder
+from router.memories.opening import open_memories
 from router.runtime.access import Access
 from router.runtime.agents import build_agents, build_routers, filtered_agents, models_in_use
 from router.runtime.guards import Guards
@@ -92,7 +93,10 @@ class Runtime:
             config, state_dir=around.state_dir, workers=around.workers, prices=prices, metrics=self._metrics
         )
         self._closing.push_async_callback(access.close)
-        parts = Parts(config, client, triton, self._metrics, prices, access.control)
+        memories = await open_memories(config, directory=around.state_dir)
+        if memories is not None:
+            self._closing.push_async_callback(memories.close)
+        parts = Parts(config, client, triton, self._metrics, prices, access.control, memories)
         models = await ModelGateway.open(parts, state_dir=around.state_dir, workers=around.workers)
         self._closing.push_async_callback(models.close)
         recorder = RequestRecorder(
@@ -115,7 +119,14 @@ class Runtime:
         meta = MetaHandler(model_list(config), _readiness(parts.triton, models_in_use(config)), parts.access.keys)
         routers = build_routers(config, self._metrics, models.orchestrators)
         agents = build_agents(config, parts.client, self._metrics)
-        filters = Filters(config.filters, parts.client, self._metrics, triton=parts.triton, guard=guards.filter)
+        filters = Filters(
+            config.filters,
+            parts.client,
+            self._metrics,
+            triton=parts.triton,
+            guard=guards.filter,
+            memories=parts.memories,
+        )
         self._closing.push_async_callback(filters.close)
         common = {
             "/v1/models": Resource({"GET": meta.models}),

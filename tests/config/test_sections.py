@@ -76,6 +76,19 @@ FULL = """\
           phone_regions: [DE, FR]
           attachments: allow
           message: Keep that to yourself.
+      - id: recollection
+        type: memory
+        memory:
+          key: header
+          header: x-user-id
+          model: encoder
+          max_recalled: 3
+          min_similarity: 0.4
+          same_similarity: 0.95
+          ttl: 30d
+          max_facts: 50
+          max_fact_chars: 200
+          max_keys: 500
       - id: glossary
         type: python
         python: acme.glossary:Glossary
@@ -375,7 +388,7 @@ def test_the_url_of_an_agent_says_what_it_speaks(url: str, dialect: str) -> None
 
 
 def test_filters(full: Config) -> None:
-    rewriter, redact, toxicity, scanner, secrets, tenants, privacy, glossary = full.filters
+    rewriter, redact, toxicity, scanner, secrets, tenants, privacy, recollection, glossary = full.filters
     assert (privacy.type, privacy.pii.entities, privacy.pii.phone_regions) == ("pii", ("PERSON", "IBAN"), ("DE", "FR"))
     assert (rewriter.type, rewriter.tool, rewriter.on_error, rewriter.timeout) == ("mcp", "rewrite", "deny", 5.0)
     assert (redact.type, redact.on_error, redact.timeout, redact.forward_credentials) == ("http", "allow", 0.75, True)
@@ -390,6 +403,8 @@ def test_filters(full: Config) -> None:
     assert secrets.max_match_bytes == 4096
     assert (tenants.set, tenants.forward, tenants.remove) == ({"x-gateway": "trident"}, ("x-tenant",), ("baggage",))
     assert (tenants.require, tenants.metadata) == (("x-tenant",), {"tenant": "x-tenant"})
+    memory = recollection.memory
+    assert (memory.key, memory.header, memory.ttl, memory.max_facts) == ("header", "x-user-id", 30 * 86400.0, 50)
     assert (glossary.python, glossary.options) == ("acme.glossary:Glossary", {"language": "de"})
 
 
