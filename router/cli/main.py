@@ -37,6 +37,7 @@ COMMANDS = {
     "route": CommandEntry("router.cli.route", "route_command", "Show which agents a text would go to, and why."),
     "eval": CommandEntry("router.cli.eval", "eval_command", "Test the routing of a configuration with your own cases."),
     "keys": CommandEntry("router.cli.keys", "keys_command", "Make API keys."),
+    "memory": CommandEntry("router.cli.memory", "memory_command", "List and forget what memory filters remember."),
     "completion": CommandEntry("router.cli.completion", "completion_command", "Print a shell completion script."),
     "worker": CommandEntry("router.cli.worker", "worker_command", "Serve listeners for `trident up`.", hidden=True),
 }
