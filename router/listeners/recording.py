@@ -71,7 +71,7 @@ class RequestRecorder:
 
     ``header_prefixes`` are those of request headers that become attributes of all spans: ``x-acme-`` makes
     ``tenant.id`` of ``x-acme-tenant-id``. With ``signals``, conversations and their answers are handed to ``sink`` as
-    well, each message once.
+    well, each message once. With ``stream_usage`` the tokens of streams are counted, whoever relies on them.
     """
 
     def __init__(
@@ -82,8 +82,10 @@ class RequestRecorder:
         *,
         sampling: float = 1.0,
         signals: bool = True,
+        stream_usage: bool = False,
         header_prefixes: Sequence[str] = (),
     ) -> None:
+        self._stream_usage = stream_usage
         self._metrics = metrics
         self._prices = prices
         self._sink = sink
@@ -96,6 +98,7 @@ class RequestRecorder:
     def begin(self, method: str, route: str | None, context: RequestContext) -> None:
         """See ``Recorder``."""
         self._metrics.request_started(context.listener)
+        context.counts_usage = self._stream_usage
         if route in _UNTRACED_PATHS:
             context.span = NOT_TRACED
             return

@@ -104,6 +104,7 @@ class Runtime:
             prices,
             self._sink,
             sampling=config.tracing.random_sampling / 100,
+            stream_usage=config.tracing.stream_usage,
             signals=not config.overrides.disable_signals,
             header_prefixes=config.tracing.span_attributes.header_prefixes,
         )

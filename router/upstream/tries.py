@@ -83,10 +83,10 @@ class Try:
     def succeeded(self) -> None:
         """The answer is complete."""
         attempt, member = self._attempt, self._member
+        attempt.status = 200
         now = self._end("ok", "ok")
         took_s = now - attempt.started
         if attempt.first_byte_s is None:
-            attempt.status = 200
             member.breaker.succeeded(self._ticket, now)
             member.latency.answered_whole(attempt.model, took_s, now)
         if self.context.usage is not None:

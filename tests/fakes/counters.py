@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from router.listeners.recording import RequestRecorder
 from router.pricing import PriceTable
 from router.telemetry.instruments import Registry
@@ -11,9 +13,9 @@ from router.telemetry.metrics import Metrics
 class RecordedMetrics:
     """``metrics``, or a ``recorder`` on them, to hand to the code under test; ``count`` says what arrived."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: Iterable[str] = ()) -> None:
         self.registry = Registry()
-        self.metrics = Metrics(self.registry)
+        self.metrics = Metrics(self.registry, models)
         self.recorder = RequestRecorder(self.metrics, PriceTable({}))
 
     def count(self, name: str, *values: str) -> int:

@@ -36,6 +36,7 @@ ENVIRONMENT = {"PROVIDER_KEY": KEY}
 
 CONFIG = """
 version: v0.4.0
+tracing: {{stream_usage: false}}
 model_providers:
   - {{model: openai/*, access_key: $PROVIDER_KEY, base_url: "{chat}"}}
   - {{model: anthropic/*, access_key: $PROVIDER_KEY, base_url: "{messages}"}}

@@ -22,6 +22,7 @@ import aiohttp
 
 from router.config import Config, load_config
 from router.runtime import Runtime, Surroundings
+from router.runtime.models import metric_models
 from router.telemetry.access_log import AccessLog
 from tests.fakes.counters import RecordedMetrics
 from tests.fakes.providers.answers import says
@@ -29,6 +30,7 @@ from tests.fakes.providers.chat_completions import ChatCompletionsApi
 from tests.fakes.providers.messages import MessagesApi
 from tests.fakes.providers.responses import ResponsesApi
 from tests.fakes.providers.server import Api, FakeProvider
+from tests.fakes.sink import KeptRequests
 from tests.fakes.triton import FakeTriton
 
 PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
@@ -125,6 +127,7 @@ class Gateway:
     session: aiohttp.ClientSession
     recorded: RecordedMetrics
     access: KeptAccess
+    told: KeptRequests
     headers: dict[str, str] = field(default_factory=dict)
     """Sent with every request."""
 
@@ -188,14 +191,15 @@ async def gateway(
     file = folder / "config.yaml"
     file.write_text(f"{config}\ntriton: {{url: '{address}', timeout: 2s}}\nlimits: {{drain_timeout: 1s}}\n")
     loaded = load_config(file, variables)
-    recorded, access = RecordedMetrics(), KeptAccess()
+    recorded, access = RecordedMetrics(metric_models(loaded.config)), KeptAccess()
     surroundings = Surroundings(address, folder / "state", workers)
-    runtime = Runtime(loaded.config, surroundings, metrics=recorded.metrics, access_log=access)
+    told = KeptRequests()
+    runtime = Runtime(loaded.config, surroundings, metrics=recorded.metrics, access_log=access, sink=told)
     await runtime.start()
     try:
         async with aiohttp.ClientSession() as session:
             urls = {each.name: f"http://127.0.0.1:{each.port}" for each in loaded.config.listeners}
-            yield Gateway(loaded.config, urls, session, recorded, access)
+            yield Gateway(loaded.config, urls, session, recorded, access, told)
     finally:
         await runtime.close()
 

@@ -27,6 +27,7 @@ from router.telemetry.access_log import LoggedAccess
 from tests.fakes import agents as fakes
 from tests.fakes.agents import DEFAULT_TEXT, FakeAgent
 from tests.fakes.counters import RecordedMetrics
+from tests.fakes.sink import KeptRequests
 from tests.fakes.triton import FakeModel, FakeTriton
 
 CONFIG = """
@@ -68,6 +69,7 @@ class Gateway:
     agents_url: str
     models_url: str
     session: aiohttp.ClientSession
+    told: KeptRequests
 
     async def post(self, body: object, *, url: str | None = None, **kwargs: Any) -> tuple[int, Any, Any]:
         data = io.BytesIO(body if isinstance(body, bytes) else orjson.dumps(body))
@@ -125,14 +127,14 @@ async def _gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
         )
         loaded = load_config(file, {"PROVIDER_KEY": "provider-secret"})
         recorded = RecordedMetrics()
-        runtime = Runtime(
-            loaded.config, Surroundings(triton.address, tmp_path), metrics=recorded.metrics, access_log=LoggedAccess()
-        )
+        told = KeptRequests()
+        surroundings = Surroundings(triton.address, tmp_path)
+        runtime = Runtime(loaded.config, surroundings, metrics=recorded.metrics, access_log=LoggedAccess(), sink=told)
         await runtime.start()
         stack.push_async_callback(runtime.close)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         urls = [f"http://127.0.0.1:{port}" for port in ports]
-        yield Gateway(weather, flights, provider, triton, orchestrator, jailbreak, recorded, *urls, session)
+        yield Gateway(weather, flights, provider, triton, orchestrator, jailbreak, recorded, *urls, session, told)
 
 
 @asynccontextmanager

@@ -194,7 +194,7 @@ async def test_a_decision_alone_has_its_fields_and_asks_nobody(world: World, cli
     assert other.json == {
         "models": ["openai/gpt-4o"],
         "route": None,
-        "trace_id": other.headers["x-request-id"],
+        "trace_id": (await world.models.told.newest(2)).message["trace"]["id"],
         "session_id": "s",
         "pinned": False,
         "switched": False,

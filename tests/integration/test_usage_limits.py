@@ -124,8 +124,16 @@ async def test_a_stream_is_counted_without_the_client_noticing(tmp_path: Path) -
         assert all(event["choices"] for event in translated.events)
 
 
-async def test_a_stream_that_nobody_counts_is_relayed_as_it_was_asked_for(tmp_path: Path) -> None:
+async def test_streams_are_counted_for_the_numbers_and_clients_do_not_see_it(tmp_path: Path) -> None:
     async with _world(tmp_path, "") as (models, fakes):
+        answer = await models.ask("openai/gpt-4o", stream=True)
+        assert fakes["openai"].last.json["stream_options"] == {"include_usage": True}
+        assert all(event["choices"] for event in answer.events)
+        assert models.access.lines[-1]["tokens_out"] > 0
+
+
+async def test_a_stream_that_nobody_counts_is_relayed_as_it_was_asked_for(tmp_path: Path) -> None:
+    async with _world(tmp_path, "tracing: {stream_usage: false}") as (models, fakes):
         answer = await models.ask("openai/gpt-4o", stream=True)
         assert answer.body == fakes["openai"].sent
         assert "stream_options" not in fakes["openai"].last.json
