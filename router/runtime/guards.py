@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from router.config import Config, Filter, JailbreakGuard
 from router.config.guardrails import Guardrail
@@ -21,11 +22,14 @@ from router.guardrails import (
     TopicCheck,
     Windowing,
 )
-from router.guardrails.checks import Check
+from router.guardrails.checks import Check, TopicScorer
 from router.handlers.admission import Admission
 from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
 from router.triton.models import Classifier, ScoringOrchestrator
+
+if TYPE_CHECKING:
+    from router.runtime.services import Elsewhere  # loads gRPC
 
 JAILBREAK_MODEL = "jailbreak"
 MODERATION_MODEL = "moderation"
@@ -54,14 +58,35 @@ def guard_models(config: Config) -> Iterator[str]:
 class Guards:
     """All guards of a configuration. Those on one model share what it said: a text is judged once."""
 
-    def __init__(self, config: Config, triton: TritonClient, metrics: Metrics) -> None:
+    def __init__(
+        self, config: Config, triton: TritonClient, metrics: Metrics, elsewhere: Elsewhere | None = None
+    ) -> None:
         self._config = config
         self._triton = triton
+        self._elsewhere = elsewhere
         self._metrics = metrics
         self._models: dict[str, ScoredModel] = {}
         self._guards = {guardrail.name: self._guard(guardrail) for guardrail in config.guardrails}
         jailbreak = config.prompt_guards.input_guards.jailbreak
         self._short_form = None if jailbreak is None else self._jailbreak_guard(jailbreak)
+
+    @property
+    def by_name(self) -> Mapping[str, Guard]:
+        """Every guard, the short form in ``prompt_guards`` among them."""
+        return self._guards if self._short_form is None else {**self._guards, _JAILBREAK: self._short_form}
+
+    @property
+    def classifiers(self) -> Mapping[str, ScoredModel]:
+        """The classifiers that guards and filters of the configuration ask, by model."""
+        for each in self._config.filters:
+            if each.type == "guardrail":
+                self._model(each.model or each.id)
+        return self._models
+
+    def topics(self, model: str) -> TopicScorer:
+        """Who scores topics by this orchestrator."""
+        remote = None if self._elsewhere is None else self._elsewhere.topics(model)
+        return remote or ScoringOrchestrator(self._triton, model)
 
     def admission(self, listener: str, filters: FilterChain) -> Admission:
         """What requests to a listener, and the answers to them, have to pass."""
@@ -115,7 +140,7 @@ class Guards:
         topic, size = guardrail.topic, guardrail.max
         if topic is not None:
             routes = [RouteDescription(each.name, each.description.strip()) for each in topic.allow]
-            return TopicCheck(ScoringOrchestrator(self._triton, topic.model), routes, topic.threshold)
+            return TopicCheck(self.topics(topic.model), routes, topic.threshold)
         if size is not None:
             return SizeCheck(size.chars, size.messages)
         if guardrail.model is None:
@@ -124,5 +149,6 @@ class Guards:
 
     def _model(self, name: str) -> ScoredModel:
         if name not in self._models:
-            self._models[name] = ScoredModel(Classifier(self._triton, name))
+            remote = None if self._elsewhere is None else self._elsewhere.classifier(name)
+            self._models[name] = ScoredModel(remote or Classifier(self._triton, name))
         return self._models[name]

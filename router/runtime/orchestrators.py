@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from router.config import Config, Orchestrator
 from router.config.listeners import DEFAULT_ORCHESTRATOR
@@ -17,6 +18,9 @@ from router.runtime.models import build_model_router
 from router.triton.client import TritonClient
 from router.triton.models import ScoringOrchestrator
 from router.upstream.chat import ChatUpstream
+
+if TYPE_CHECKING:
+    from router.runtime.services import Elsewhere  # loads gRPC
 
 
 def on_triton(config: Config, name: str | None) -> Orchestrator | None:
@@ -39,9 +43,15 @@ class Orchestrators:
     """Makes the orchestrators of one configuration, by the names that it uses for them."""
 
     def __init__(
-        self, config: Config, triton: TritonClient, router: ModelRouter, chats: Mapping[str, ChatUpstream]
+        self,
+        config: Config,
+        triton: TritonClient,
+        router: ModelRouter,
+        chats: Mapping[str, ChatUpstream],
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._config = config
+        self._elsewhere = elsewhere
         self._triton = triton
         self._router = router
         self._chats = chats
@@ -54,7 +64,8 @@ class Orchestrators:
         settings = on_triton(self._config, name)
         if settings is not None or name is None:
             settings = settings or Orchestrator(name=DEFAULT_ORCHESTRATOR)
-            return ScoringOrchestrator(self._triton, settings.model), settings
+            remote = None if self._elsewhere is None else self._elsewhere.orchestrator(settings)
+            return remote or ScoringOrchestrator(self._triton, settings.model), settings
         tokens = self._config.overrides.orchestrator_model_context_length
         ask, model = self._language_model(name)
         return LlmOrchestrator(ask, model, context_tokens=tokens), Orchestrator(name=name)

@@ -1,0 +1,1 @@
+"""Generated code of our gRPC services; the source is in ``protos/``."""
