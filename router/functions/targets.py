@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
@@ -11,6 +12,10 @@ ParameterType: TypeAlias = Literal["string", "integer", "number", "boolean", "ar
 HttpMethod: TypeAlias = Literal["GET", "POST", "PUT", "DELETE"]
 JsonValue: TypeAlias = Any  # whatever orjson decodes
 Arguments: TypeAlias = Mapping[str, JsonValue]
+
+# What the names of functions may have in them everywhere, and how long they may be.
+_UNFIT_FOR_NAMES = re.compile(r"[^A-Za-z0-9_-]+")
+_MAX_NAME_CHARS = 64
 
 # How configuration files may spell a type.
 _ALIASES: Mapping[str, ParameterType] = MappingProxyType(
@@ -67,8 +72,9 @@ class Parameter:
 class ApiEndpoint:
     """How a target is called. ``path`` and ``host`` may have ``{parameter}`` in them.
 
-    ``host`` may carry a port. ``headers`` may be credentials. ``timeout_s`` is for the whole call. ``allow_private``:
-    whether a host that a parameter is part of may resolve to an address that is not public.
+    ``host`` may carry a port. ``headers`` may be credentials. ``timeout_s`` is for the whole call, ``max_retries`` how
+    often a GET that failed in passing is sent again. ``allow_private``: whether a host that a parameter is part of may
+    resolve to an address that is not public.
     """
 
     name: str
@@ -78,6 +84,8 @@ class ApiEndpoint:
     protocol: Literal["http", "https"] = "http"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout_s: float = 30.0
+    max_retries: int = 2
+    max_response_bytes: int = 1024 * 1024
     allow_private: bool = False
 
 
@@ -105,3 +113,12 @@ class Target:
 def named(targets: Sequence[Target], name: str) -> Target | None:
     """The target with this name."""
     return next((each for each in targets if each.name == name), None)
+
+
+def callable_names(names: Iterable[str]) -> dict[str, str]:
+    """A name for each of ``names`` that every API takes for a function: letters, digits, ``_`` and ``-``, each once."""
+    callable_: dict[str, str] = {}
+    for number, name in enumerate(names):
+        fit = _UNFIT_FOR_NAMES.sub("_", name)[:_MAX_NAME_CHARS]
+        callable_[name] = fit if fit.strip("_") and fit not in callable_.values() else f"function_{number}"
+    return callable_
