@@ -53,11 +53,12 @@ class Exchange:
     ``ended``: the answer is complete. ``closes``: it says that the connection is closed behind it.
     """
 
-    __slots__ = ("_chunked", "_request", "_wire", "begun", "closes", "ended", "headers", "method", "path")
+    __slots__ = ("_chunked", "_request", "_wire", "begun", "closes", "ended", "headers", "method", "path", "query")
 
     def __init__(self, request: Request, wire: Wire) -> None:
         self.method = request.method
         self.path = request.path
+        self.query = request.query
         self.headers: Headers = request.headers
         self.begun = False
         self.ended = False

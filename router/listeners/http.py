@@ -25,6 +25,7 @@ from router.listeners.body import decoded
 from router.listeners.connection import ConnectionOptions
 from router.listeners.exchange import BodyTooLarge, Exchange
 from router.listeners.middleware import CLIENT_CLOSED_REQUEST, Resource
+from router.listeners.paths import PathTable
 from router.listeners.recording import Outcome, Recorder
 from router.listeners.request_parser import MalformedRequest
 from router.listeners.server import Server
@@ -54,7 +55,7 @@ class ListenerOptions:
 
 
 class HttpListener:
-    """One listening socket and what it offers at which path.
+    """One listening socket and what it offers at which path; ``paths`` may be templates (``PathTable``).
 
     ``authenticate`` looks at every request for a path before its body is read; without one, everybody is served.
     """
@@ -70,7 +71,7 @@ class HttpListener:
         self.options = options
         self._authenticate = authenticate
         self._access_log = access_log
-        self._paths = paths
+        self._paths = PathTable(paths)
         self._recorder = recorder
         self._server: Server | None = None
 
@@ -102,7 +103,8 @@ class HttpListener:
 
     async def _serve(self, exchange: Exchange) -> None:
         started = time.perf_counter()
-        resource = self._paths.get(exchange.path)
+        match = self._paths.find(exchange.path)
+        resource = None if match is None else match.found
         context = RequestContext(
             request_id=middleware.request_id(exchange.headers),
             listener=self.options.name,
@@ -111,7 +113,11 @@ class HttpListener:
             deadline=time.monotonic() + self.options.timeout_s,
             dialect=resource.dialect if resource is not None else "openai_chat",
         )
-        outcome = Outcome(None if resource is None else exchange.path)
+        outcome = Outcome(None)
+        if match is not None:
+            outcome.route = match.template
+            context.path_parameters = match.parameters
+            context.query = exchange.query
         outcome.status = CLIENT_CLOSED_REQUEST
         self._recorder.begin(exchange.method, outcome.route, context)
         try:

@@ -78,14 +78,15 @@ class Request:
         "method",
         "parts",
         "path",
+        "query",
         "size",
         "too_large",
         "version",
     )
 
-    def __init__(self, method: str, path: str, version: str, headers: Headers, *, keep_alive: bool) -> None:
+    def __init__(self, method: str, target: bytes, version: str, headers: Headers, *, keep_alive: bool) -> None:
         self.method = method
-        self.path = path
+        self.path, self.query = _path_and_query(target)
         self.version = version
         self.headers = headers
         self.keep_alive = keep_alive
@@ -197,7 +198,7 @@ class RequestParser:
             self._offered_method = method
             return
         keep_alive = parser.should_keep_alive()
-        request = Request(method.decode("ascii"), _path(self._target), version, Headers(fields), keep_alive=keep_alive)
+        request = Request(method.decode("ascii"), self._target, version, Headers(fields), keep_alive=keep_alive)
         length = fields.get("content-length")
         request.too_large = length is not None and int(length) > self._max_body_bytes
         self._request = request
@@ -247,16 +248,19 @@ class RequestParser:
         return MalformedRequest(what)
 
 
-def _path(target: bytes) -> str:
-    """The path of a target, decoded, without its query."""
+def _path_and_query(target: bytes) -> tuple[str, str]:
+    """The path of a target, decoded, and its query as it came."""
+    query = b""
     if not target.startswith(b"/"):
         if target == b"*":
-            return "*"
+            return "*", ""
         try:
-            target = httptools.parse_url(target).path or b"/"
+            url = httptools.parse_url(target)
         except httptools.HttpParserError as exc:
             raise MalformedRequest("not a target") from exc
-    path = target.partition(b"?")[0].partition(b"#")[0]
+        path, query = url.path or b"/", url.query or b""
+    else:
+        path, _, query = target.partition(b"#")[0].partition(b"?")
     if b"%" in path:
         path = unquote_to_bytes(path)
-    return path.decode("utf-8", "replace")
+    return path.decode("utf-8", "replace"), query.decode("utf-8", "replace")

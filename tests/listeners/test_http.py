@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
+import yarl
 
 from router.aio import timeout
 from router.context import RequestContext, RouteDecision
@@ -146,6 +147,28 @@ async def test_an_unknown_path_says_what_there_is() -> None:
         async with session.get(f"http://127.0.0.1:{listener.port}{CHAT}") as response:
             assert response.status == 405
             assert "POST" in (await response.json())["error"]["message"]
+
+
+async def test_a_handler_knows_the_parts_of_the_path_and_the_query() -> None:
+    async def tell(context: RequestContext, body: bytes) -> Reply:
+        return Reply(200, JSON, f"{dict(context.path_parameters)} {context.query}".encode())
+
+    recorded = RecordedMetrics()
+    options = ListenerOptions("front", "127.0.0.1", 0, 5.0, 1000, 1.0, 5.0)
+    resources = {"/v1/things/{thing_id}": Resource({"GET": tell}), "/v1/things": Resource({"GET": tell})}
+    listener = HttpListener(options, resources, recorded.recorder, LoggedAccess())
+    await listener.start()
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{listener.port}") as session:
+            said = []
+            for target in ("/v1/things/a%20b?limit=2&x=%2F", "/v1/things?q", "/v1/things/", "/v1/things/a/b"):
+                async with session.get(yarl.URL(target, encoded=True)) as response:
+                    said.append(await response.text() if response.status == 200 else response.status)
+        assert said == ["{'thing_id': 'a b'} limit=2&x=%2F", "{} q", 404, 404]
+    finally:
+        await listener.drain()
+    routes = {labels[1] for labels, _ in recorded.registry.snapshot()[semconv.SERVER_REQUEST_DURATION]}
+    assert routes == {"/v1/things/{thing_id}", "/v1/things", "other"}
 
 
 @pytest.mark.parametrize("chunked", [False, True])
