@@ -35,7 +35,7 @@ _UNTOUCHED: frozenset[GuardOutcome] = frozenset({"pass", "unseen", "annotate", "
 _ENDED: frozenset[GuardOutcome] = frozenset({"block", "unavailable"})
 
 _MAX_KEY_CHARS = 256
-_MAX_ASKED_CHARS = 4_000
+_ASKED_CHARS = 1_000  # of the end of a long message, where its question stands; encoders read no more
 _MAX_PENDING = 64
 
 # Whose memory it is, as the client names it; ``None`` where it does not.
@@ -87,7 +87,7 @@ class MemoryFilter:
         if key is None or said is None:
             return request
         timeout_s = min(self._timeout_s, context.remaining_s())
-        recalled = await self._memories.recall(key, said[-_MAX_ASKED_CHARS:], timeout_s=timeout_s)
+        recalled = await self._memories.recall(key, said[-_ASKED_CHARS:], timeout_s=timeout_s)
         if request.messages[-1]["role"] == "user" and _may_be_stored(request):
             kept = self._worth_keeping(said)
             if kept and (self.name, "kept") not in context.filter_state:

@@ -57,7 +57,7 @@ _NOTHING_TO_KEEP = re.compile(
 )
 _CREDENTIAL = re.compile(
     r"\b(?:pass\s?(?:word|wort|code|phrase)|kennwort|mot\s+de\s+passe|contraseña|pin(?:\s+code)?|cv[vc]2?|secret"
-    r"|token|(?:api|access|private|secret)[\s_-]?key|credentials?|security\s+answer|one[\s-]time\s+code)\b"
+    r"|token|(?:api|access|private|secret)[\s_-]?key|credentials?|security\s+answer|one[\s-]time\s+code)\b(?!\s+manager)"
     r"(?:\s+\S+){0,4}\s*(?:\bis\b|\bare\b|\bwas\b|\bist\b|\blautet\b|\best\b|\bes\b|=|:)",
     re.IGNORECASE,
 )
