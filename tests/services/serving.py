@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from router.access.control import AccessControl
 from router.access.counters import Counters
 from router.access.keys import Grant, KeyRing
 from router.access.rate_limits import RateLimits
+from router.aio import timeout
 from router.config.access import ApiKey
 from router.context import RouteDescription
 from router.guardrails import Guard, GuardPolicy, LabelCheck, ScoredModel, SizeCheck
@@ -151,6 +153,13 @@ async def connected(address: str, credentials: grpc.ChannelCredentials | None = 
         channel = grpc.aio.secure_channel(address, credentials)
     async with channel:
         yield Clients(channel)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let others run until ``condition`` holds."""
+    async with timeout(10):
+        while not condition():
+            await asyncio.sleep(0)
 
 
 def details(error: grpc.aio.AioRpcError) -> Sequence[Any]:

@@ -14,7 +14,7 @@ from google.rpc import code_pb2
 from router.errors import ModelUnavailable
 from router.protos.v1 import router_pb2 as wire
 from router.telemetry import semconv
-from tests.services.serving import ROUTES, Clients, Served, connected, fields, reason, serving
+from tests.services.serving import ROUTES, Clients, Served, connected, fields, reason, serving, until
 
 
 @pytest_asyncio.fixture
@@ -162,8 +162,7 @@ async def test_no_more_of_a_batch_is_read_than_is_answered_at_a_time(served: Ser
     requests = [wire.RouteStreamRequest(id=str(n), request=asking("Rain?", listener="travel")) for n in range(200)]
     call = clients.router.RouteStream(each_of(requests))
     waiting = asyncio.ensure_future(call.read())
-    while len(served.orchestrator.asked) < 32:
-        await asyncio.sleep(0)
+    await until(lambda: len(served.orchestrator.asked) >= 32)
     for _ in range(200):
         await asyncio.sleep(0)
     assert len(served.orchestrator.asked) == 32
