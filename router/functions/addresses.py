@@ -11,13 +11,20 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from router.aio import timeout
 from router.errors import InvalidRequest, UpstreamTimeout, UpstreamUnreachable
 
 # The addresses of a host name, as texts. Raises ``OSError``.
 Resolve: TypeAlias = Callable[[str], Awaitable[Sequence[str]]]
+
+
+class FindAddress(Protocol):
+    """The address to connect to for a host name, once it was judged. Raises ``GatewayError``."""
+
+    async def __call__(self, host: str, *, timeout_s: float) -> str: ...
+
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: the IPv4 address is in the last 32 bits
 
