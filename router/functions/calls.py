@@ -1,0 +1,115 @@
+"""Making the calls of a plan, and what becomes of those that fail."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from router.context import RequestContext
+from router.errors import GatewayError, UpstreamStatus
+from router.functions.http_call import ApiAnswer, ApiCall
+from router.functions.planning import Plan, PlannedCall
+from router.functions.rendering import content_of, explanation_of, rendered
+from router.functions.targets import JsonValue
+
+logger = logging.getLogger(__name__)
+
+# What these say may quote the credentials of the gateway.
+_ABOUT_CREDENTIALS = frozenset(
+    {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """What became of a call: a value, or the error that clients may read."""
+
+    call: PlannedCall
+    value: JsonValue = None
+    error: GatewayError | None = None
+
+    @property
+    def text(self) -> str:
+        """The result as a person reads it."""
+        return rendered(self.value) if self.error is None else self.error.message
+
+
+class FunctionCalls:
+    """The APIs of the targets, by the name of the target. ``on_failure`` is told about calls that fail."""
+
+    def __init__(self, apis: Mapping[str, ApiCall], on_failure: ApiCall | None = None) -> None:
+        self._apis = apis
+        self._on_failure = on_failure
+
+    async def run(self, plan: Plan, context: RequestContext) -> Sequence[CallResult]:
+        """The results, in the order of the calls: at the same time where that is safe, else one after the other.
+
+        In a row, no call is made after one that failed. Raises the first error when nothing succeeded.
+        """
+        if plan.parallel and len(plan.calls) > 1:
+            results = await self._at_once(plan.calls, context)
+        else:
+            results = []
+            for call in plan.calls:
+                results.append(await self.make(call, context))
+                if results[-1].error is not None:
+                    break
+        failed = [result.error for result in results if result.error is not None]
+        if failed and len(failed) == len(results):
+            raise failed[0]
+        return results
+
+    async def make(self, call: PlannedCall, context: RequestContext) -> CallResult:
+        """One call; never raises ``GatewayError``. Where it fails, the endpoint for errors may have the answer."""
+        api = self._apis.get(call.target.name)
+        if api is None:
+            return CallResult(call)
+        try:
+            answer = await api.call(call.arguments, context)
+            if not answer.ok:
+                raise _failure(call.target.name, answer)
+            return CallResult(call, content_of(answer, call.target.name))
+        except GatewayError as exc:
+            logger.warning(
+                "prompt target failed",
+                extra={"request_id": context.request_id, "target": call.target.name, "code": exc.code},
+            )
+            return await self._excused(call, exc, context)
+
+    async def _excused(self, call: PlannedCall, error: GatewayError, context: RequestContext) -> CallResult:
+        if self._on_failure is None:
+            return CallResult(call, error=error)
+        report = {
+            "target": call.target.name,
+            "arguments": dict(call.arguments),
+            "error": {"status": error.status, "code": error.code, "message": error.message},
+        }
+        try:
+            answer = await self._on_failure.call(report, context)
+            excuse = content_of(answer, "error_target") if answer.ok else None
+        except GatewayError:
+            excuse = None  # the first error is the one that matters
+        return CallResult(call, error=error) if excuse in (None, "", {}) else CallResult(call, excuse)
+
+    async def _at_once(self, calls: Sequence[PlannedCall], context: RequestContext) -> list[CallResult]:
+        tasks = [asyncio.ensure_future(self.make(call, context)) for call in calls]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+def _failure(name: str, answer: ApiAnswer) -> UpstreamStatus:
+    said = None if answer.status in _ABOUT_CREDENTIALS else explanation_of(answer)
+    message = f"The API of '{name}' answered with status {answer.status}"
+    status = answer.status if HTTPStatus.BAD_REQUEST <= answer.status <= 599 else int(HTTPStatus.BAD_GATEWAY)
+    return UpstreamStatus(
+        f"{message}: {said}" if said else f"{message}.",
+        status=status,
+        code="api_error",
+        type_="invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "upstream_error",
+    )
