@@ -12,6 +12,7 @@ from rich.console import Console
 
 from router.cli.instances import InstanceDirectory, instance_folder
 from router.config import LoadedConfig
+from router.config.tracing import Tracing
 from router.routing.router import AgentRouter
 from router.runtime import (
     Orchestrators,
@@ -33,6 +34,8 @@ STARTING = "Starting Triton"
 
 # An address that nobody asks, for a gateway without models: the discard port of RFC 863.
 NOWHERE = "127.0.0.1:9"
+
+_EVERY_REQUEST = 100.0  # percent
 
 # How long an external Triton gets to say that it is ready before the start goes on with a warning.
 ASK_WITHIN_S = 5.0
@@ -114,4 +117,22 @@ async def _external(url: str) -> RunningTriton:
 
 def _embedded(loaded: LoadedConfig, models: Sequence[str], state_dir: Path) -> EmbeddedTriton:
     repositories = embedded_repositories(loaded.config.triton.model_repository)
-    return EmbeddedTriton(repositories, models, instance_folder(loaded.path, state_dir))
+    folder = instance_folder(loaded.path, state_dir)
+    return EmbeddedTriton(repositories, models, folder, trace_url=triton_trace_url(loaded.config.tracing))
+
+
+def triton_trace_url(tracing: Tracing) -> str | None:
+    """Where Triton sends its own spans: to the gateway's collector, else to a collector that takes OTLP over HTTP.
+
+    It does so without headers and without TLS, and only where every request is traced: it cannot tell those that are
+    not.
+    """
+    if tracing.random_sampling < _EVERY_REQUEST:
+        return None
+    if tracing.collector is not None and tracing.collector.http_port is not None:
+        return f"http://{tracing.collector.address}:{tracing.collector.http_port}/v1/traces"
+    for exporter in tracing.otlp:
+        plain = exporter.protocol == "http/protobuf" and exporter.traces and not exporter.headers
+        if plain and exporter.endpoint.startswith("http://"):
+            return exporter.endpoint.rstrip("/") + exporter.traces_path
+    return None

@@ -40,6 +40,7 @@ class Launcher:
     metrics_port: int
     log: ServerLog
     exit_timeout_s: float
+    trace_url: str | None = None
 
     def spawn(self) -> TritonProcess:
         """Start a server; whatever an earlier one left in shared memory is removed, so it has to be gone."""
@@ -72,6 +73,20 @@ class Launcher:
             f"--exit-timeout-secs={max(1, round(self.exit_timeout_s))}",
             "--log-verbose=0",
             "--log-format=ISO8601",
+            *self._tracing(),
+        ]
+
+    def _tracing(self) -> list[str]:
+        """Triton goes on with the traces of whoever asks it, and sends its spans over OTLP/HTTP."""
+        if self.trace_url is None:
+            return []
+        return [
+            "--trace-config=mode=opentelemetry",
+            "--trace-config=level=TIMESTAMPS",
+            "--trace-config=rate=1",
+            f"--trace-config=opentelemetry,url={self.trace_url}",
+            "--trace-config=opentelemetry,resource=service.name=triton",
+            "--trace-config=opentelemetry,bsp_schedule_delay=1000",
         ]
 
     def explain(self) -> str:

@@ -62,7 +62,8 @@ class EmbeddedTriton:
 
     The server listens on loopback only, without its HTTP endpoint. It inherits no environment variables, and it gets
     SIGTERM when the gateway dies, even by SIGKILL. ``state_dir`` gets the log file; nothing else is written outside
-    /dev/shm. ``on_event`` is called in the event loop and must not raise.
+    /dev/shm. ``on_event`` is called in the event loop and must not raise. ``trace_url`` gets the server's own spans
+    over OTLP/HTTP; those of requests with a trace context belong to that trace.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class EmbeddedTriton:
         *,
         on_event: Callable[[TritonEvent], None] | None = None,
         supervision: Supervision | None = None,
+        trace_url: str | None = None,
     ) -> None:
         self.models = tuple(models)
         self.log_file = state_dir / "triton.log"
@@ -82,6 +84,7 @@ class EmbeddedTriton:
         self.restarts = 0
         self._repositories = tuple(path.resolve() for path in repositories)
         self._on_event = on_event
+        self._trace_url = trace_url
         self._supervision = supervision or Supervision()
         self._log = ServerLog(self.log_file, max_bytes=self._supervision.max_log_bytes)
         self._prefix = shared_memory.new_prefix()
@@ -151,6 +154,7 @@ class EmbeddedTriton:
             metrics_port=metrics_port,
             log=self._log,
             exit_timeout_s=self._supervision.exit_timeout_s,
+            trace_url=self._trace_url,
         )
         return launcher, client
 
