@@ -13,6 +13,7 @@ from router.handlers.filtered_agent import Agent as Answering
 from router.handlers.filtered_agent import FilteredAgent
 from router.handlers.observed_agent import ObservedAgent
 from router.routing.router import AgentRouter
+from router.runtime.functions import Functions, chooses_targets, offered_targets
 from router.runtime.guards import MODERATION_MODEL, guard_models
 from router.runtime.orchestrators import Orchestrators, on_triton, preference_orchestrator_name
 from router.telemetry.metrics import Metrics
@@ -24,11 +25,15 @@ from router.upstream.service import FixedService, agent_url
 def models_in_use(config: Config) -> tuple[str, ...]:
     """The models on Triton without which ``config`` cannot be served as it says."""
     asked: list[str | None] = [
-        agent_orchestrator_name(config, listener) for listener in config.listeners if len(listener.agents) > 1
+        agent_orchestrator_name(config, listener)
+        for listener in config.listeners
+        if chooses_targets(config, listener) or len(listener.agents) + len(offered_targets(config, listener)) > 1
     ]
     if config.routing_preferences and any(listener.type == "model" for listener in config.listeners):
         asked.append(preference_orchestrator_name(config))
-    orchestrators = [on_triton(config, name) for name in asked]
+    if config.grpc is not None and config.listeners:  # a server of guards alone has none
+        asked += [DEFAULT_ORCHESTRATOR, *(each.name for each in config.orchestrators)]
+    orchestrators = [on_triton(config, name) for name in asked] if config.services.router is None else []
     names = [orchestrator.model for orchestrator in orchestrators if orchestrator is not None]
     names += guard_models(config)
     if any(listener.moderations for listener in config.listeners):
@@ -42,16 +47,22 @@ def agent_orchestrator_name(config: Config, listener: Listener) -> str:
     return override if override is not None and listener.router == DEFAULT_ORCHESTRATOR else listener.router
 
 
-def build_routers(config: Config, metrics: Metrics, orchestrators: Orchestrators) -> dict[str, AgentRouter]:
-    """The router of each agent listener, by the listener's name."""
+def build_routers(
+    config: Config, metrics: Metrics, orchestrators: Orchestrators, functions: Functions | None = None
+) -> dict[str, AgentRouter]:
+    """The router of each agent listener, by the listener's name; without ``functions`` it knows no prompt targets."""
     routers = {}
     for listener in config.listeners:
         if listener.type == "agent":
             scorer, settings = orchestrators.named(agent_orchestrator_name(config, listener))
+            routes = [RouteDescription(agent.id, agent.description.strip()) for agent in listener.agents]
+            if functions is not None:
+                routes += functions.routes(listener)
+                scorer = functions.scorer(listener, scorer, settings.threshold)
             marked = [agent.id for agent in listener.agents if agent.default]
             routers[listener.name] = AgentRouter(
                 listener.name,
-                [RouteDescription(agent.id, agent.description.strip()) for agent in listener.agents],
+                routes,
                 default=marked[0] if marked else listener.agents[0].id,
                 orchestrator=scorer,
                 threshold=settings.threshold,

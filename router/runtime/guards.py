@@ -38,17 +38,18 @@ _JAILBREAK_LABELS: Mapping[str, None] = {"jailbreak": None, "injection": None}
 
 
 def guard_models(config: Config) -> Iterator[str]:
-    """The models on Triton that guards and filters of ``config`` ask."""
-    if config.prompt_guards.input_guards.jailbreak is not None:
+    """The models on Triton that guards and filters of ``config`` ask; those of guards may be asked elsewhere."""
+    here = config.services.guardrails is None
+    if here and config.prompt_guards.input_guards.jailbreak is not None:
         yield JAILBREAK_MODEL
     for each in config.filters:
-        if each.type == "guardrail" and each.model is not None:
+        if here and each.type == "guardrail" and each.model is not None:
             yield each.model
         if each.type == "pii" and each.pii.model is not None:
             yield each.pii.model
         if each.type == "memory":
             yield each.memory.model
-    for guardrail in config.guardrails:
+    for guardrail in config.guardrails if here else ():
         if guardrail.model is not None:
             yield guardrail.model
         if guardrail.topic is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from router.access.control import AccessControl
 from router.config import Config
@@ -12,6 +13,9 @@ from router.pricing import PriceTable
 from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
 from router.upstream.http import HttpClient
+
+if TYPE_CHECKING:
+    from router.runtime.services import Elsewhere  # loads gRPC
 
 
 @dataclass(slots=True)
@@ -25,6 +29,7 @@ class Parts:
     prices: PriceTable
     access: AccessControl
     memories: MemoryStore | None = None
+    elsewhere: Elsewhere | None = None
 
 
 @dataclass(frozen=True, slots=True)

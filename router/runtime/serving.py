@@ -8,8 +8,10 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 from router.config import Config, Listener, LoadedConfig
+from router.config.grpc import Services
 from router.dialects.registry import CLIENT_DIALECTS
 from router.errors import OperatorError
 from router.filters.building import Filters
@@ -31,6 +33,9 @@ from router.telemetry.logs import set_log_level
 from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
 from router.upstream.http import HttpClient
+
+if TYPE_CHECKING:
+    from router.services.server import GrpcServer  # loads gRPC
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +61,7 @@ class Runtime:
         self._sink = sink
         self._closing = AsyncExitStack()
         self.listeners: tuple[HttpListener, ...] = ()
+        self.services: GrpcServer | None = None
 
     async def start(self, *, reuse_port: bool = False) -> None:
         """Bind every listener. Raises ``OperatorError``, with nothing left open, when one cannot be bound."""
@@ -63,6 +69,8 @@ class Runtime:
             for listener in await self._build():
                 await listener.start(reuse_port=reuse_port)
                 self.listeners += (listener,)
+            if self.services is not None:
+                await self.services.start(reuse_port=reuse_port)
             if not self.listeners:
                 raise OperatorError(
                     "Nothing to serve: this version serves listeners of the types agent and model only.",
@@ -75,7 +83,9 @@ class Runtime:
     async def close(self) -> None:
         """Stop accepting on every listener, let requests in flight finish, then let go of everything."""
         listeners, self.listeners = self.listeners, ()
-        await asyncio.gather(*(listener.drain() for listener in listeners))
+        services, self.services = self.services, None
+        draining = [listener.drain() for listener in listeners]
+        await asyncio.gather(*draining, *([] if services is None else [services.drain()]))
         await self._closing.aclose()
 
     async def _build(self) -> list[HttpListener]:
@@ -96,7 +106,13 @@ class Runtime:
         memories = await open_memories(config, directory=around.state_dir)
         if memories is not None:
             self._closing.push_async_callback(memories.close)
-        parts = Parts(config, client, triton, self._metrics, prices, access.control, memories)
+        elsewhere = None
+        if config.services != Services():
+            from router.runtime.services import Elsewhere  # loads gRPC
+
+            elsewhere = Elsewhere(config.services)
+            self._closing.push_async_callback(elsewhere.close)
+        parts = Parts(config, client, triton, self._metrics, prices, access.control, memories, elsewhere)
         models = await ModelGateway.open(parts, state_dir=around.state_dir, workers=around.workers)
         self._closing.push_async_callback(models.close)
         recorder = RequestRecorder(
@@ -116,9 +132,13 @@ class Runtime:
     def _paths(self, parts: Parts, models: ModelGateway) -> Iterator[tuple[Listener, dict[str, Resource]]]:
         """What each listener offers at which path."""
         config = self._config
-        guards = Guards(config, parts.triton, self._metrics)
+        guards = Guards(config, parts.triton, self._metrics, parts.elsewhere)
         meta = MetaHandler(model_list(config), _readiness(parts.triton, models_in_use(config)), parts.access.keys)
         routers = build_routers(config, self._metrics, models.orchestrators)
+        if config.grpc is not None:
+            from router.runtime.services import Engines, build_server  # loads gRPC
+
+            self.services = build_server(parts, Engines(routers, models.orchestrators, guards), self._access_log)
         agents = build_agents(config, parts.client, self._metrics)
         filters = Filters(
             config.filters,
