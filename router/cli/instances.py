@@ -12,7 +12,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One running ``trident up``. ``started`` tells its process from a later one with the same id."""
+    """One running ``trident up``. ``started`` tells its process from a later one with the same id.
+
+    ``admin`` is the address of its port for metrics and health.
+    """
 
     pid: int
     started: int | None
@@ -22,6 +25,7 @@ class Instance:
     listeners: dict[str, str] = field(default_factory=dict)
     ports: tuple[int, ...] = ()
     triton: str | None = None
+    admin: str | None = None
     logs: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -39,6 +39,9 @@ COMMANDS = {
     "keys": CommandEntry("router.cli.keys", "keys_command", "Make API keys."),
     "memory": CommandEntry("router.cli.memory", "memory_command", "List and forget what memory filters remember."),
     "completion": CommandEntry("router.cli.completion", "completion_command", "Print a shell completion script."),
+    "observer": CommandEntry(
+        "router.cli.observer", "observer_command", "Gather telemetry for `trident up`.", hidden=True
+    ),
     "worker": CommandEntry("router.cli.worker", "worker_command", "Serve listeners for `trident up`.", hidden=True),
 }
 

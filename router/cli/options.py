@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from router.config.log_level import LEVELS, VARIABLE
 from router.telemetry.access_log import AccessLog, JsonAccess, LoggedAccess
 from router.telemetry.logs import LogFormat, configure_logging, is_pretty
 
@@ -66,10 +67,12 @@ def logging_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     level = click.option(
         "--log-level",
-        type=click.Choice(["debug", "info", "warning", "error"]),
+        type=click.Choice(LEVELS, case_sensitive=False),
         default="info",
         show_default=True,
-        help="How much is logged (to standard error).",
+        envvar=VARIABLE,
+        show_envvar=True,
+        help="How much is logged (to standard error). SIGHUP reads it again, from `.env` beside the configuration.",
     )
     form = click.option(
         "--log-format",

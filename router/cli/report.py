@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from router.cli.status import Row, Section
 from router.config import Config, Listener
+from router.config.admin import Admin
 from router.errors import ModelUnavailable
 from router.triton.client import TritonClient
 from router.triton.metadata import ModelConfig, ModelMetadata
@@ -23,12 +24,28 @@ _FIRST_PATH = "/v1/chat/completions"
 
 def listener_url(listener: Listener) -> str:
     """Where a client on this machine reaches a listener."""
-    host = listener.address
-    if host in _WILDCARDS or host in {"127.0.0.1", "::1"}:
-        host = "localhost"
-    elif ":" in host:
-        host = f"[{host}]"
-    return f"http://{host}:{listener.port}{_FIRST_PATH}"
+    return f"http://{_host(listener.address)}:{listener.port}{_FIRST_PATH}"
+
+
+def admin_url(address: str, port: int) -> str:
+    """Where an operator on this machine finds metrics and health."""
+    return f"http://{_host(address)}:{port}"
+
+
+def admin_section(admin: Admin, url: str | None) -> Section:
+    """The operator's port; nothing where there is none."""
+    if url is None:
+        return Section("Admin", ())
+    reach = "reachable from other machines" if admin.address in _WILDCARDS else ""
+    return Section(
+        "Admin", (Row("metrics", (f"{url}/metrics",), reach, well=not reach), Row("ready", (f"{url}/readyz",)))
+    )
+
+
+def _host(address: str) -> str:
+    if address in _WILDCARDS or address in {"127.0.0.1", "::1"}:
+        return "localhost"
+    return f"[{address}]" if ":" in address else address
 
 
 def config_sections(config: Config) -> tuple[Section, ...]:

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,19 +16,32 @@ from rich.console import Console
 
 from router import __version__
 from router.cli.instances import Instance, InstanceDirectory, instance_folder, process_start
+from router.cli.log_level import change_log_level
+from router.cli.observer_keeper import STOP_WITHIN_S, ObserverKeeper
 from router.cli.options import LogOptions
 from router.cli.pool import EXIT_GRACE_S, WorkerPool
 from router.cli.ports import Binding, PortTakenError, claim_ports, release_ports
-from router.cli.report import config_sections, listener_url, log_section, model_section
+from router.cli.report import (
+    admin_section,
+    admin_url,
+    config_sections,
+    listener_url,
+    log_section,
+    model_section,
+)
 from router.cli.status import Section, print_status
 from router.cli.triton import triton_for
 from router.config import LoadedConfig
+from router.config.log_level import reread_log_level
 from router.errors import OperatorError
 from router.runtime import models_in_use
 
 logger = logging.getLogger(__name__)
 
 EXIT_STOPPED = 0
+# What the operator's port is called where listeners are named.
+_ADMIN = "admin"
+
 # What shells report for a process that Ctrl-C ended: here, requests in flight were dropped.
 EXIT_FORCED = 128 + signal.SIGINT
 
@@ -50,7 +64,11 @@ class Supervisor:
         self._out = out
         self._err = err
         self._directory = InstanceDirectory(options.state_dir)
+        self._folder = instance_folder(loaded.path, options.state_dir)
+        self._log_level = options.logs.level
         self._pool: WorkerPool | None = None
+        self._observer: ObserverKeeper | None = None
+        self._changing_level: asyncio.Task[None] | None = None
         self._stopping = False
         self._forced = False
 
@@ -86,6 +104,8 @@ class Supervisor:
             logger.warning("stopping at once")
             if self._pool is not None:
                 self._pool.kill()
+            if self._observer is not None:
+                self._observer.kill()
             serving.cancel()
 
     def _on_hangup(self, serving: asyncio.Future[None]) -> None:
@@ -93,50 +113,101 @@ class Supervisor:
             # Our terminal is gone, and with it the one way the user had to stop us.
             self._on_stop(signal.SIGHUP, serving)
         else:
-            logger.info("SIGHUP ignored: restart to use a changed configuration")
+            self._reread_log_level()
+
+    def _reread_log_level(self) -> None:
+        level = reread_log_level(self._loaded.path)
+        if level is None:
+            logger.info("SIGHUP: no LOG_LEVEL to use; restart to use a changed configuration")
+            return
+        self._log_level = level
+        self._changing_level = asyncio.create_task(change_log_level(self._folder, level), name="log level")
 
     async def _serve(self) -> None:
         async with AsyncExitStack() as stack:
             stack.callback(release_ports, self._claim_ports())
-            instance = self._instance()
+            admin_port = self._claim_admin_port(stack)
+            instance = self._instance(admin_port)
             self._directory.sweep()
             stack.callback(self._directory.forget, instance.pid)
             self._directory.record(instance)
             triton = await stack.enter_async_context(triton_for(self._loaded, self._options.state_dir, self._err))
             instance = replace(instance, triton=triton.url, logs=dict(triton.logs))
             self._directory.record(instance)
-            models = await model_section(models_in_use(self._loaded.config), triton.url, triton.description)
+            models = models_in_use(self._loaded.config)
+            self._observer = ObserverKeeper(
+                self._loaded, lambda: self._observer_arguments(triton.url, models, admin_port)
+            )
+            shown, _ = await asyncio.gather(
+                model_section(models, triton.url, triton.description),
+                stack.enter_async_context(self._observer),
+            )
             self._pool = WorkerPool(
                 self._loaded,
                 count=self._options.workers,
                 triton_url=triton.url,
-                folder=instance_folder(self._loaded.path, self._options.state_dir),
+                folder=self._folder,
                 logs=self._options.logs,
             )
             with self._err.status("Starting the gateway") as spinner:
 
                 def show() -> None:
                     spinner.stop()
-                    self._show(instance, models)
+                    self._show(instance, shown)
 
                 await self._pool.run(show)
+
+    def _observer_arguments(self, triton_url: str, models: Sequence[str], admin_port: int | None) -> list[str]:
+        return [
+            f"--triton-url={triton_url}",
+            *(f"--model={model}" for model in models),
+            f"--folder={self._folder}",
+            f"--workers={self._options.workers}",
+            *([] if admin_port is None else [f"--admin-port={admin_port}"]),
+            *replace(self._options.logs, level=self._log_level).as_arguments(),
+        ]
 
     def _show(self, instance: Instance, models: Section) -> None:
         workers = "1 worker" if instance.workers == 1 else f"{instance.workers} workers"
         headline = f"trident {__version__} is ready (process {instance.pid}, {workers})"
-        sections = (*config_sections(self._loaded.config), models, log_section(instance.logs))
+        config = self._loaded.config
+        sections = (
+            *config_sections(config),
+            admin_section(config.admin, instance.admin),
+            models,
+            log_section(instance.logs),
+        )
         print_status(self._out, headline, sections, "Stop with Ctrl-C, or `trident down` from another terminal.")
 
-    def _instance(self) -> Instance:
+    def _instance(self, admin_port: int | None) -> Instance:
+        config = self._loaded.config
+        ports = [listener.port for listener in config.listeners]
         return Instance(
             pid=os.getpid(),
             started=process_start(os.getpid()),
             config=str(self._loaded.path.resolve()),
             workers=self._options.workers,
-            stop_within_s=self._loaded.config.limits.drain_timeout + EXIT_GRACE_S,
-            listeners={listener.name: listener_url(listener) for listener in self._loaded.config.listeners},
-            ports=tuple(listener.port for listener in self._loaded.config.listeners),
+            stop_within_s=config.limits.drain_timeout + EXIT_GRACE_S + STOP_WITHIN_S,
+            listeners={listener.name: listener_url(listener) for listener in config.listeners},
+            ports=(*ports, *([] if admin_port is None else [admin_port])),
+            admin=None if admin_port is None else admin_url(config.admin.address, admin_port),
         )
+
+    def _claim_admin_port(self, stack: AsyncExitStack) -> int | None:
+        """The operator's port: where nobody chose it, and it is taken, any that is free."""
+        admin = self._loaded.config.admin
+        if not admin.enabled:
+            return None
+        binding = Binding(_ADMIN, admin.address, admin.port)
+        try:
+            held = claim_ports([binding])
+        except PortTakenError as exc:
+            if admin.port_is_chosen:
+                raise self._name_holder(exc) from exc
+            held = claim_ports([replace(binding, port=0)])
+        stack.callback(release_ports, held)
+        port: int = held[0].getsockname()[1] if held else admin.port
+        return port
 
     def _claim_ports(self) -> list[socket.socket]:
         listeners = self._loaded.config.listeners

@@ -9,8 +9,9 @@ import psutil
 import pytest
 
 from router.aio import timeout
+from router.cli.child import Backoff
 from router.cli.options import LogOptions
-from router.cli.pool import Backoff, WorkerPool
+from router.cli.pool import WorkerPool
 from router.config import load_config
 from router.errors import OperatorError
 

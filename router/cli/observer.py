@@ -1,0 +1,38 @@
+"""``trident observer``: the telemetry process of ``trident up``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import uvloop
+
+from router.cli.channel import SupervisorChannel
+from router.cli.options import LogOptions, logging_options
+from router.observer.process import ObserverOptions, observe
+
+
+@click.command("observer", hidden=True)
+@click.option("--triton-url", required=True, help="gRPC address of Triton.")
+@click.option("--model", "models", multiple=True, help="A model in use; may be given several times.")
+@click.option("--supervisor-fd", type=int, required=True, help="This process's end of the channel.")
+@click.option("--folder", type=click.Path(path_type=Path), required=True, help="Where the instance keeps its state.")
+@click.option("--workers", type=int, required=True, help="How many workers the instance has.")
+@click.option("--admin-port", type=int, help="Port for metrics and health; none without it.")
+@logging_options
+def observer_command(
+    triton_url: str,
+    models: tuple[str, ...],
+    supervisor_fd: int,
+    folder: Path,
+    workers: int,
+    admin_port: int | None,
+    logs: LogOptions,
+) -> None:
+    """Gather what the workers report, until SIGTERM. Started by `trident up`."""
+    logs.apply(process="observer")
+    channel = SupervisorChannel(supervisor_fd)
+    loaded = channel.receive_config()
+    channel.end_with_supervisor()
+    options = ObserverOptions(folder, triton_url, models, workers, admin_port, logs.level)
+    uvloop.run(observe(loaded.config, options, on_ready=channel.announce_ready))
