@@ -43,10 +43,10 @@ class AnswerStream:
     """The events of one response, with ``echo`` in every response object among them.
 
     The last event is held back until somebody has seen to the response that it completes: ``ended`` is that response
-    from then on, and ``last`` gives the bytes that are still to go out.
+    from then on, and ``last`` gives, once, the bytes that are still to go out.
     """
 
-    __slots__ = ("_echo", "_event", "_items", "_items_bytes", "_max_bytes", "_rest", "ended")
+    __slots__ = ("_echo", "_event", "_items", "_items_bytes", "_max_bytes", "_over", "_rest", "ended")
 
     def __init__(self, echo: Mapping[str, object], *, max_bytes: int) -> None:
         self.ended: JsonObject | None = None
@@ -56,10 +56,11 @@ class AnswerStream:
         self._items: list[bytes] = []
         self._items_bytes = 0
         self._rest: list[bytes] = []
+        self._over = False
 
     def feed(self, events: bytes) -> bytes:
-        """Whole events in; those that may go out now. Those from the last one on, ``last`` gives."""
-        if self.ended is None and _NOTABLE.search(events) is None:
+        """Whole events in; those that may go out now. From the last one on, ``last`` has to be called first."""
+        if self._over or (self.ended is None and _NOTABLE.search(events) is None):
             return events
         passed: list[bytes] = []
         for event in sse.split(events):
@@ -73,8 +74,8 @@ class AnswerStream:
 
     def last(self, response: JsonObject) -> bytes:
         """The event that ends the answer, with ``response`` in it, and whatever was behind it."""
-        rest, self._rest = self._rest, []
-        return _encode({**self._event, "response": response}) + b"".join(rest)
+        self._over = True
+        return _encode({**self._event, "response": response}) + b"".join(self._rest)
 
     def _read(self, event: bytes) -> bytes:
         known = _decode(event)

@@ -49,10 +49,11 @@ def replayed(items: Sequence[JsonObject]) -> list[JsonObject]:
     kept: list[JsonObject] = []
     orphaned = False
     for item in items:
-        own = _is_models(item)
-        if item.get("type") == "reasoning" and not is_replayable(item):
-            orphaned = True
-        elif orphaned and own:
+        if item.get("type") == "reasoning":
+            orphaned = not is_replayable(item)
+            if not orphaned:
+                kept.append(item)
+        elif orphaned and _is_models(item):
             kept.append({name: value for name, value in item.items() if name != "id"})
         else:
             orphaned = False
