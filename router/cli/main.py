@@ -33,6 +33,7 @@ class CommandEntry:
 COMMANDS = {
     "up": CommandEntry("router.cli.up", "up_command", "Start Triton and the gateway, and keep them running."),
     "down": CommandEntry("router.cli.down", "down_command", "Stop a running instance."),
+    "serve": CommandEntry("router.cli.serve", "serve_command", "Serve one part of a deployment, for containers."),
     "check": CommandEntry("router.cli.check", "check_command", "Check a configuration file."),
     "route": CommandEntry("router.cli.route", "route_command", "Show which agents a text would go to, and why."),
     "eval": CommandEntry("router.cli.eval", "eval_command", "Test the routing of a configuration with your own cases."),
