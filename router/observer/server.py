@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 128
 
-_PAUSE_BYTES = 8 * 1024 * 1024
+PAUSE_BYTES = 8 * 1024 * 1024
 _RESUME_BYTES = 4 * 1024 * 1024
 
 
@@ -39,7 +39,10 @@ class RequestHandler(Protocol):
 
 
 class TelemetryServer:
-    """Listens in one folder. ``open`` it, ``close`` it; ``run`` handles what comes in until it is cancelled."""
+    """Listens in one folder. ``open`` it, ``close`` it; ``run`` handles what comes in until it is cancelled.
+
+    ``pending_bytes`` is how much has come in that is not handled yet.
+    """
 
     def __init__(self, merged: MergedMetrics, queries: Queries, requests: RequestHandler, own: Registry) -> None:
         self._merged = merged
@@ -48,7 +51,7 @@ class TelemetryServer:
         self._requests = requests
         self._dropped = own.sum(catalogue.TELEMETRY_DROPPED)
         self._pending: deque[tuple[Mapping[str, Any], bytes, int]] = deque()
-        self._pending_bytes = 0
+        self.pending_bytes = 0
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -107,7 +110,7 @@ class TelemetryServer:
         if len(self.connections) >= MAX_CONNECTIONS:
             return False
         self.connections.add(connection)
-        if self._pending_bytes > _PAUSE_BYTES:
+        if self.pending_bytes > PAUSE_BYTES:
             connection.pause()
         return True
 
@@ -130,15 +133,15 @@ class TelemetryServer:
         self._pending.append((message, answer, size))
         self._idle.clear()
         self._arrived.set()
-        before = self._pending_bytes
-        self._pending_bytes = before + size
-        if before <= _PAUSE_BYTES < self._pending_bytes:
+        before = self.pending_bytes
+        self.pending_bytes = before + size
+        if before <= PAUSE_BYTES < self.pending_bytes:
             for connection in self.connections:
                 connection.pause()
 
     def _taken(self, size: int) -> None:
-        before = self._pending_bytes
-        self._pending_bytes = before - size
-        if self._pending_bytes <= _RESUME_BYTES < before:
+        before = self.pending_bytes
+        self.pending_bytes = before - size
+        if self.pending_bytes <= _RESUME_BYTES < before:
             for connection in self.connections:
                 connection.resume()
