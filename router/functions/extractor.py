@@ -55,3 +55,13 @@ class Extractor(Protocol):
         Earlier turns say what the newest one leaves out. ``pending`` is a call that the newest turn may complete; its
         target is among ``targets``. Raises ``GatewayError`` when it cannot be found out within ``timeout_s``.
         """
+
+
+class NoExtractor:
+    """For where there are no targets: it finds nothing."""
+
+    async def extract(
+        self, targets: Sequence[Target], conversation: Sequence[Turn], pending: PendingCall | None, *, timeout_s: float
+    ) -> Extraction:
+        """Nothing."""
+        return Extraction()
