@@ -11,6 +11,7 @@ import random
 import sys
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,15 @@ async def _events(response: dict[str, Any]) -> AsyncGenerator[bytes, None]:
 
 
 async def _response_id(reply: Reply) -> str:
-    """What a client has read once it has read everything."""
+    """What a client knows as soon as it has read that the response is complete; it hangs up then."""
     if isinstance(reply.body, bytes):
         return str(orjson.loads(reply.body)["id"])
-    last = [events async for events in reply.body][-1]
-    return str(orjson.loads(last.split(b"data: ")[1])["response"]["id"])
+    async with aclosing(reply.body):
+        async for events in reply.body:
+            event = orjson.loads(events.split(b"data: ")[1])
+            if event["type"] == "response.completed":
+                return str(event["response"]["id"])
+    raise AssertionError(events)
 
 
 async def _client(number: int, seed: int, stateful: StatefulResponses, conversation_id: str) -> None:
