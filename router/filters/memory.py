@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from router.context import RequestContext
 from router.dialects.canonical import ChatRequest, message_text
+from router.dialects.registry import CLIENT_DIALECTS
 from router.errors import GatewayError
 from router.filters.base import AnswerFilter, RequestOutcome
 from router.filters.chain import FILTER_HEADER
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 MEMORY_HEADER = "x-trident-memory"
 _OFF = "off"
+
+# Where conversations are answered. What is embedded, moderated or counted is nothing that somebody says to a model.
+_CONVERSING = frozenset(dialect.PATH for dialect in CLIENT_DIALECTS.values())
 
 # Who finds such a number in a sentence leaves the sentence alone: it identifies or pays, and no later answer needs it.
 NEVER_KEPT: tuple[Entity, ...] = (
@@ -108,7 +112,7 @@ class MemoryFilter:
             await asyncio.wait(self._pending, timeout=self._timeout_s)
 
     def _key(self, request: ChatRequest, context: RequestContext) -> MemoryKey | None:
-        if context.headers.get(MEMORY_HEADER, "").strip().lower() == _OFF:
+        if context.path not in _CONVERSING or context.headers.get(MEMORY_HEADER, "").strip().lower() == _OFF:
             return None
         key = self._key_of(request, context)
         owner = "" if context.identity is None else context.identity.name

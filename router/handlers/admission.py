@@ -47,6 +47,15 @@ class Admission:
         self._answers = answers
         self._filters = filters or None
 
+    def __bool__(self) -> bool:
+        """Whether anybody looks at requests."""
+        return self._guards is not None or self.filters
+
+    @property
+    def filters(self) -> bool:
+        """Whether filters do."""
+        return self._filters is not None
+
     async def filtered(self, request: ChatRequest, context: RequestContext) -> ChatRequest | Reply:
         """``request`` as the filters let it through, or the answer that one of them gives.
 

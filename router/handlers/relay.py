@@ -8,26 +8,34 @@ from router.access.control import estimated_tokens
 from router.context import RequestContext
 from router.dialects.canonical import ChatRequest
 from router.errors import InvalidRequest
+from router.handlers.relay_admission import RelayAdmission
 from router.handlers.reply import JSON, Reply
 from router.handlers.serving import ModelServing
 from router.routing.models import HINT_HEADER, ModelRouter
 
 
 class RelayHandler:
-    """One path of one model listener, such as ``/v1/embeddings``. ``uses_tokens``: it costs what is sent there."""
+    """One path of one model listener, such as ``/v1/embeddings``. ``uses_tokens``: it costs what is sent there.
 
-    def __init__(self, router: ModelRouter, serving: ModelServing, *, uses_tokens: bool = True) -> None:
+    ``admission`` are the filters and guards that look at what is sent.
+    """
+
+    def __init__(
+        self, router: ModelRouter, serving: ModelServing, admission: RelayAdmission, *, uses_tokens: bool = True
+    ) -> None:
         self._router = router
         self._serving = serving
+        self._admission = admission
         self._uses_tokens = uses_tokens
 
     async def relay(self, context: RequestContext, body: bytes) -> Reply:
-        """``POST``: the body as it came, with the model's name at its provider."""
+        """``POST``: the body as it came, or as filters and guards leave it, with the model's name at its provider."""
         request = decode_json(body)
         choices = self._serving.permitted(
             self._router.choices(request.model, context.headers.get(HINT_HEADER)), context.identity
         )
         await self._serving.admit(context, choices, estimated_tokens(len(body)) if self._uses_tokens else 0)
+        request = await self._admission.admitted(request, context)
         return Reply(200, JSON, await self._serving.upstream(choices).complete(request, context))
 
 

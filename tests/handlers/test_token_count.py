@@ -17,7 +17,9 @@ from router.config import ModelProvider
 from router.config.access import ApiKey
 from router.context import Identity, RequestContext
 from router.errors import InvalidRequest
+from router.handlers.admission import Admission
 from router.handlers.relay import RelayHandler
+from router.handlers.relay_admission import ConversationAdmission
 from router.handlers.serving import ModelServing
 from router.handlers.token_count import PATH, TokenCountHandler
 from router.routing.models import ModelRouter, ProviderModel
@@ -52,7 +54,7 @@ async def _handler(provider: str, url: str, *keys: ApiKey) -> AsyncIterator[Toke
     serving = ModelServing({"one": member}, fallback, access, max_retries=None)
     try:
         router = ModelRouter([ProviderModel("one", provider, "m")], {})
-        yield TokenCountHandler(RelayHandler(router, serving, uses_tokens=False))
+        yield TokenCountHandler(RelayHandler(router, serving, ConversationAdmission(Admission()), uses_tokens=False))
     finally:
         await client.close()
 
