@@ -45,7 +45,7 @@ def read_answer(dialect: object, stream: bool, data: bytes) -> Answer | None:
 
     Of a stream that broke it is what came before that.
     """
-    if dialect not in PROVIDER_DIALECTS or not data:
+    if not isinstance(dialect, str) or dialect not in PROVIDER_DIALECTS or not data:
         return None
     name = cast("DialectName", dialect)
     return _streamed(name, data) if stream else _whole(name, data)
