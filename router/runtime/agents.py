@@ -13,7 +13,7 @@ from router.handlers.filtered_agent import Agent as Answering
 from router.handlers.filtered_agent import FilteredAgent
 from router.handlers.observed_agent import ObservedAgent
 from router.routing.router import AgentRouter
-from router.runtime.functions import Functions, chooses_targets, offered_targets
+from router.runtime.functions import chooses_targets, offered_targets, unfinished_first
 from router.runtime.guards import MODERATION_MODEL, guard_models
 from router.runtime.orchestrators import Orchestrators, on_triton, preference_orchestrator_name
 from router.telemetry.metrics import Metrics
@@ -27,7 +27,7 @@ def models_in_use(config: Config) -> tuple[str, ...]:
     asked: list[str | None] = [
         agent_orchestrator_name(config, listener)
         for listener in config.listeners
-        if chooses_targets(config, listener) or len(listener.agents) + len(offered_targets(config, listener)) > 1
+        if chooses_targets(config, listener) or len(listener.agents) > 1
     ]
     if config.routing_preferences and any(listener.type == "model" for listener in config.listeners):
         asked.append(preference_orchestrator_name(config))
@@ -47,24 +47,22 @@ def agent_orchestrator_name(config: Config, listener: Listener) -> str:
     return override if override is not None and listener.router == DEFAULT_ORCHESTRATOR else listener.router
 
 
-def build_routers(
-    config: Config, metrics: Metrics, orchestrators: Orchestrators, functions: Functions | None = None
-) -> dict[str, AgentRouter]:
-    """The router of each agent listener, by the listener's name; without ``functions`` it knows no prompt targets."""
+def build_routers(config: Config, metrics: Metrics, orchestrators: Orchestrators) -> dict[str, AgentRouter]:
+    """The router of each agent listener, by the listener's name."""
     routers = {}
     for listener in config.listeners:
         if listener.type == "agent":
             scorer, settings = orchestrators.named(agent_orchestrator_name(config, listener))
             routes = [RouteDescription(agent.id, agent.description.strip()) for agent in listener.agents]
-            if functions is not None:
-                routes += functions.routes(listener)
-                scorer = functions.scorer(listener, scorer, settings.threshold)
+            routes += [
+                RouteDescription(each.name, each.description.strip()) for each in offered_targets(config, listener)
+            ]
             marked = [agent.id for agent in listener.agents if agent.default]
             routers[listener.name] = AgentRouter(
                 listener.name,
                 routes,
                 default=marked[0] if marked else listener.agents[0].id,
-                orchestrator=scorer,
+                orchestrator=unfinished_first(config, listener, scorer, settings.threshold),
                 threshold=settings.threshold,
                 timeout_s=settings.timeout,
                 metrics=metrics,

@@ -13,10 +13,10 @@ from router.dialects.canonical import DialectName
 from router.dialects.registry import CLIENT_DIALECTS
 from router.handlers import token_count
 from router.handlers.admission import Admission
+from router.handlers.answering_model import AnsweringModel
 from router.handlers.completions import CompletionsHandler
 from router.handlers.moderations import ModerationsHandler
 from router.handlers.relay import RelayHandler
-from router.handlers.relay_admission import ConversationAdmission, RelayAdmission, TextsAdmission
 from router.handlers.serving import ModelServing
 from router.handlers.token_count import TokenCountHandler
 from router.listeners.middleware import Resource
@@ -101,25 +101,30 @@ class ModelGateway:
         decider = ModelDecider(self._router, preferences, self._affinity, permits=serving.permits)
         completions = CompletionsHandler(decider, serving, admission)
         moderator = Classifier(parts.triton, MODERATION_MODEL) if listener.moderations else None
-        relay = self._relay("/moderations", listener, TextsAdmission(admission, guarded=False))
+        relay = self._relay("/moderations", listener)
         moderations = ModerationsHandler(moderator, relay, parts.access, max_chars=config.limits.max_guard_chars)
         offered = {}
         for name, dialect in CLIENT_DIALECTS.items():
             offered[dialect.PATH] = Resource({"POST": completions.complete}, name)
             offered[f"/routing{dialect.PATH}"] = Resource({"POST": completions.decide}, name)
-        offered[_EMBEDDINGS] = Resource({"POST": self._relay("/embeddings", listener, TextsAdmission(admission)).relay})
-        conversation = ConversationAdmission(admission)
-        counting = TokenCountHandler(self._relay(_COUNT_TOKENS, listener, conversation, dialect="anthropic_messages"))
+        offered[_EMBEDDINGS] = Resource({"POST": self._relay("/embeddings", listener).relay})
+        counting = TokenCountHandler(self._relay(_COUNT_TOKENS, listener, dialect="anthropic_messages"))
         offered[token_count.PATH] = Resource({"POST": counting.count}, "anthropic_messages")
         offered[_MODERATIONS] = Resource({"POST": moderations.moderate})
         return offered
 
+    def answering_model(self, listener: Listener) -> AnsweringModel | None:
+        """Who words answers on a listener that is not for models itself; ``None`` where no model can be asked."""
+        if not self._members:
+            return None
+        serving = self._serving(self._members, listener)
+        max_bytes = self._parts.config.limits.max_response_bytes
+        return AnsweringModel(self._router, serving, max_event_bytes=max_bytes)
+
     def _serving(self, members: Mapping[str, Member], listener: Listener) -> ModelServing:
         return ModelServing(members, self._fallback, self._parts.access, max_retries=listener.max_retries)
 
-    def _relay(
-        self, path: str, listener: Listener, admission: RelayAdmission, *, dialect: DialectName = "openai_chat"
-    ) -> RelayHandler:
+    def _relay(self, path: str, listener: Listener, *, dialect: DialectName = "openai_chat") -> RelayHandler:
         members = {}
         for name, service in self._services.items():
             api = JsonApi(
@@ -129,8 +134,7 @@ class ModelGateway:
                 max_response_bytes=self._parts.config.limits.max_response_bytes,
             )
             members[name] = self._member(self._entries[name], api)
-        serving = self._serving(members, listener)
-        return RelayHandler(self._router, serving, admission, uses_tokens=path != _COUNT_TOKENS)
+        return RelayHandler(self._router, self._serving(members, listener), uses_tokens=path != _COUNT_TOKENS)
 
     def _conversation(self, entry: ModelProvider, chat: ChatUpstream) -> Upstream:
         caching = self._parts.config.prompt_caching

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from router.config import Config, Listener, LoadedConfig
 from router.config.grpc import Services
 from router.dialects.registry import CLIENT_DIALECTS
-from router.errors import OperatorError
 from router.filters.building import Filters
 from router.handlers.agents import AgentsHandler, AnswerOptions
 from router.handlers.meta import MetaHandler
@@ -22,7 +21,14 @@ from router.listeners.middleware import Resource
 from router.listeners.recording import RequestRecorder
 from router.memories.opening import open_memories
 from router.runtime.access import Access
-from router.runtime.agents import build_agents, build_routers, filtered_agents, models_in_use
+from router.runtime.agents import (
+    agent_orchestrator_name,
+    build_agents,
+    build_routers,
+    filtered_agents,
+    models_in_use,
+)
+from router.runtime.functions import Functions
 from router.runtime.guards import Guards
 from router.runtime.model_gateway import ModelGateway
 from router.runtime.models import build_prices, metric_models, model_list
@@ -71,11 +77,6 @@ class Runtime:
                 self.listeners += (listener,)
             if self.services is not None:
                 await self.services.start(reuse_port=reuse_port)
-            if not self.listeners:
-                raise OperatorError(
-                    "Nothing to serve: this version serves listeners of the types agent and model only.",
-                    fix="Add a listener of one of these types.",
-                )
         except BaseException:
             await self.close()
             raise
@@ -149,6 +150,8 @@ class Runtime:
             memories=parts.memories,
         )
         self._closing.push_async_callback(filters.close)
+        functions = Functions(parts, models.orchestrators)
+        self._closing.push_async_callback(functions.close)
         common = {
             "/v1/models": Resource({"GET": meta.models}),
             "/healthz": Resource({"GET": meta.healthz}),
@@ -159,16 +162,20 @@ class Runtime:
             admission = guards.admission(listener.name, chain)
             if listener.type == "agent":
                 options = AnswerOptions(listener.answer, listener.parallel)
-                offered = filtered_agents(listener, agents, filters)
+                own = filtered_agents(listener, agents, filters)
+                offered = {**own, **functions.agents(listener, models.answering_model(listener))}
                 handler = AgentsHandler(offered, routers[listener.name], admission, parts.access, options)
                 answers = {
                     dialect.PATH: Resource({"POST": handler.complete}, name)
                     for name, dialect in CLIENT_DIALECTS.items()
                 }
-                yield listener, {**answers, **common}
+                yield listener, {**answers, **functions.tool_paths(listener, admission, own), **common}
             elif listener.type == "model":
                 yield listener, {**models.paths(listener, admission), **common}
-            # Prompt listeners load, and are named among the keys that do nothing yet.
+            else:
+                orchestrator = agent_orchestrator_name(config, listener)
+                model = models.answering_model(listener)
+                yield listener, {**functions.paths(listener, admission, model, orchestrator), **common}
 
 
 def _options(config: Config, listener: Listener) -> ListenerOptions:

@@ -8,7 +8,7 @@ from typing import Literal
 from router.telemetry import catalogue
 from router.telemetry.instruments import OVERFLOW, Registry
 
-DegradablePart = Literal["orchestrator", "guardrail", "filter", "state", "model_metrics"]
+DegradablePart = Literal["orchestrator", "guardrail", "filter", "state", "model_metrics", "function_model"]
 # ``unseen`` has passed with content that the guard cannot read, ``shadow`` would not have without shadow mode.
 GuardOutcome = Literal[
     "pass", "unseen", "annotate", "redact", "route", "block", "shadow", "unavailable", "allowed_unchecked"

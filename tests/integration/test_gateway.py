@@ -333,13 +333,3 @@ async def test_a_key_that_no_header_can_carry_says_so(tmp_path: Path, key: str, 
         with pytest.raises(OperatorError, match=problem) as caught:
             await runtime.start()
         assert "lines" not in caught.value.message
-
-
-async def test_a_configuration_without_anything_to_serve_says_so(tmp_path: Path) -> None:
-    file = tmp_path / "config.yaml"
-    file.write_text("version: v0.4.0\nlisteners:\n  - {type: prompt, name: p, port: 1}\n")
-    config = load_config(file, {}).config
-    metrics = RecordedMetrics().metrics
-    runtime = Runtime(config, Surroundings("127.0.0.1:1", tmp_path), metrics=metrics, access_log=LoggedAccess())
-    with pytest.raises(OperatorError, match="Nothing to serve"):
-        await runtime.start()
