@@ -5,6 +5,7 @@ import logging
 import pytest
 
 from router.errors import StateUnavailable
+from router.state.base import Batch
 from router.state.fail_fast import FailFastStore
 from router.state.memory import MemoryStore
 
@@ -43,3 +44,18 @@ async def test_a_store_that_is_gone_is_left_alone_for_a_while(caplog: pytest.Log
     now = 2.0
     assert await store.add("rate", "a", 1, ttl_s=60) == 2
     assert [record.message for record in caplog.records] == ["state store is gone", "state store is back"]
+
+
+async def test_batches_fail_at_once_too_while_a_store_is_left_alone() -> None:
+    inner = FlakyStore()
+    store = FailFastStore(inner, clock=lambda: 0.0)
+    assert await store.commit("pins", Batch({"a": b"1"}), ttl_s=60)
+    assert await store.get_many("pins", ["a", "b"]) == [b"1", None]
+    inner.gone = True
+    with pytest.raises(StateUnavailable):
+        await store.add("rate", "a", 1, ttl_s=60)
+    with pytest.raises(StateUnavailable):
+        await store.commit("pins", Batch({"a": b"2"}), ttl_s=60)
+    with pytest.raises(StateUnavailable):
+        await store.get_many("pins", ["a"])
+    assert await inner.get("pins", "a") == b"1"
