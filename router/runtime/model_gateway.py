@@ -17,6 +17,7 @@ from router.handlers.answering_model import AnsweringModel
 from router.handlers.completions import CompletionsHandler
 from router.handlers.moderations import ModerationsHandler
 from router.handlers.relay import RelayHandler
+from router.handlers.relay_admission import ConversationAdmission, RelayAdmission, TextsAdmission
 from router.handlers.serving import ModelServing
 from router.handlers.token_count import TokenCountHandler
 from router.listeners.middleware import Resource
@@ -101,14 +102,15 @@ class ModelGateway:
         decider = ModelDecider(self._router, preferences, self._affinity, permits=serving.permits)
         completions = CompletionsHandler(decider, serving, admission)
         moderator = Classifier(parts.triton, MODERATION_MODEL) if listener.moderations else None
-        relay = self._relay("/moderations", listener)
+        relay = self._relay("/moderations", listener, TextsAdmission(admission, guarded=False))
         moderations = ModerationsHandler(moderator, relay, parts.access, max_chars=config.limits.max_guard_chars)
         offered = {}
         for name, dialect in CLIENT_DIALECTS.items():
             offered[dialect.PATH] = Resource({"POST": completions.complete}, name)
             offered[f"/routing{dialect.PATH}"] = Resource({"POST": completions.decide}, name)
-        offered[_EMBEDDINGS] = Resource({"POST": self._relay("/embeddings", listener).relay})
-        counting = TokenCountHandler(self._relay(_COUNT_TOKENS, listener, dialect="anthropic_messages"))
+        offered[_EMBEDDINGS] = Resource({"POST": self._relay("/embeddings", listener, TextsAdmission(admission)).relay})
+        conversation = ConversationAdmission(admission)
+        counting = TokenCountHandler(self._relay(_COUNT_TOKENS, listener, conversation, dialect="anthropic_messages"))
         offered[token_count.PATH] = Resource({"POST": counting.count}, "anthropic_messages")
         offered[_MODERATIONS] = Resource({"POST": moderations.moderate})
         return offered
@@ -124,7 +126,9 @@ class ModelGateway:
     def _serving(self, members: Mapping[str, Member], listener: Listener) -> ModelServing:
         return ModelServing(members, self._fallback, self._parts.access, max_retries=listener.max_retries)
 
-    def _relay(self, path: str, listener: Listener, *, dialect: DialectName = "openai_chat") -> RelayHandler:
+    def _relay(
+        self, path: str, listener: Listener, admission: RelayAdmission, *, dialect: DialectName = "openai_chat"
+    ) -> RelayHandler:
         members = {}
         for name, service in self._services.items():
             api = JsonApi(
@@ -134,7 +138,8 @@ class ModelGateway:
                 max_response_bytes=self._parts.config.limits.max_response_bytes,
             )
             members[name] = self._member(self._entries[name], api)
-        return RelayHandler(self._router, self._serving(members, listener), uses_tokens=path != _COUNT_TOKENS)
+        serving = self._serving(members, listener)
+        return RelayHandler(self._router, serving, admission, uses_tokens=path != _COUNT_TOKENS)
 
     def _conversation(self, entry: ModelProvider, chat: ChatUpstream) -> Upstream:
         caching = self._parts.config.prompt_caching
