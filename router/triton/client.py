@@ -6,6 +6,7 @@ exception escape; this one uses only the messages and stubs that the package shi
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,6 +23,7 @@ from router.triton.metadata import (
     from_model_config,
     from_model_metadata,
     from_statistics,
+    signature_only,
 )
 from router.triton.tensors import InferResult, Tensor
 
@@ -114,9 +116,20 @@ class TritonClient:
         )
 
     async def model_config(self, model: str, timeout_s: float, *, version: str = "") -> ModelConfig:
-        """The configuration of a loaded model as Triton runs it."""
+        """The configuration of a loaded model as Triton runs it.
+
+        It is Triton's extension of the KServe protocol; of another server's model, only the signature is known.
+        """
+        deadline = time.monotonic() + timeout_s
         request = self._rpc.messages.ModelConfigRequest(name=model, version=version)
-        answer = await self._call(self._rpc.stub.ModelConfig, request, timeout_s, f"The model {model!r}")
+        try:
+            answer = await self._call(self._rpc.stub.ModelConfig, request, timeout_s, f"The model {model!r}")
+        except ModelUnavailable as exc:
+            from router.triton.rpc import is_unimplemented  # already loaded: somebody has been asked
+
+            if not is_unimplemented(exc):
+                raise
+            return signature_only(await self.model_metadata(model, deadline - time.monotonic(), version=version))
         return from_model_config(answer.config)
 
     async def index(self, timeout_s: float = 5.0, *, ready_only: bool = False) -> tuple[IndexEntry, ...]:

@@ -128,6 +128,11 @@ def from_model_metadata(message: Any) -> ModelMetadata:
     )
 
 
+def signature_only(metadata: ModelMetadata) -> ModelConfig:
+    """What there is of a configuration where the server does not tell: tensors as in the metadata, no parameters."""
+    return ModelConfig(metadata.name, metadata.platform, 0, metadata.inputs, metadata.outputs, {})
+
+
 def from_model_config(message: Any) -> ModelConfig:
     """Read a ``ModelConfig``."""
     return ModelConfig(

@@ -73,6 +73,12 @@ class Rpc:
             raise
 
 
+def is_unimplemented(failure: ModelUnavailable) -> bool:
+    """Whether the server has no such method."""
+    cause = failure.__cause__
+    return isinstance(cause, grpc.aio.AioRpcError) and cause.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
 def _open_channel(url: str) -> Any:
     scheme, separator, target = url.partition("://")
     if separator and scheme == "grpcs":
