@@ -38,7 +38,8 @@ class FakeModel:
     """One model and what it does next; change the fields at any time.
 
     ``inputs`` and ``outputs`` are (name, datatype, shape without the batch dimension). ``answer`` replaces the
-    handler's tensors as they are, broken or not. ``loads`` and ``unloads`` count the repository calls.
+    handler's tensors as they are, broken or not. ``loads`` and ``unloads`` count the repository calls,
+    ``succeeded`` and what follows are its statistics.
     """
 
     name: str
@@ -56,6 +57,10 @@ class FakeModel:
     load_error: str | None = None
     loads: int = 0
     unloads: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    queue_ns: int = 0
+    compute_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -230,6 +235,18 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         for tensor in model.handler(inputs) if model.answer is None else model.answer:
             answer.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
             answer.raw_output_contents.append(tensor.raw)
+        return answer
+
+    async def ModelStatistics(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._maybe_hang()
+        answer = service_pb2.ModelStatisticsResponse()
+        for model in self._triton.models.values():
+            if model.ready and request.name in ("", model.name):
+                counted = answer.model_stats.add(name=model.name, version=model.version).inference_stats
+                counted.success.count, counted.fail.count = model.succeeded, model.failed
+                counted.queue.ns = model.queue_ns
+                counted.compute_input.ns = counted.compute_output.ns = model.compute_ns // 4
+                counted.compute_infer.ns = model.compute_ns // 2
         return answer
 
     async def RepositoryIndex(self, request: Any, context: Any) -> Any:  # noqa: N802

@@ -15,7 +15,7 @@ from router.telemetry import frames, semconv
 from router.telemetry.tracing import MAX_EVENTS
 from tests.observer.telling import Taken, chat_answer, request_message, tool_call, traced
 
-ASKED = [{"role": "user", "content": "Weather in Oslo? Write to jane.doe@example.com"}]
+ASKED: list[dict[str, Any]] = [{"role": "user", "content": "Weather in Oslo? Write to jane.doe@example.com"}]
 
 
 async def handled(message: Mapping[str, Any], answer: bytes = b"", **options: Any) -> Taken:
