@@ -1,0 +1,1 @@
+"""The extractor that needs no language model: typed values read out of what users say."""

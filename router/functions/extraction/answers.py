@@ -1,0 +1,42 @@
+"""A turn that is nothing but the answer to a question."""
+
+from __future__ import annotations
+
+import re
+
+from router.functions.extraction.candidates import trimmed
+from router.functions.extraction.profiles import Profile
+from router.functions.extraction.reading import Reading
+
+_LEAD = re.compile(
+    r"^(?:(?:well|ok|okay|oh|so|please|yes|sure|hm|um),?\s+)*(?:(?:it'?s|it is|that'?s|that is|this is|call it|name it|named|called|my name is"
+    r"|the name is|i am|i'?m|make it|let'?s say|say|to say|that says|saying|with)\s+)?",
+    re.IGNORECASE,
+)
+_TAIL = re.compile(r",?\s+(?:please|thanks|thank you|pls|thx)[.! ]*$", re.IGNORECASE)
+_PREPOSITION = re.compile(r"^(?:to|in|at|from|for|near|around|by|on|nach|von|in|à|de|en|a)\s+", re.IGNORECASE)
+_ARTICLE = re.compile(r"^(?:the|a|an|my|our)\s+")
+_NO_ANSWERS = frozenset(
+    ("no", "nope", "none", "nothing", "cancel", "stop", "never mind", "nevermind", "forget it", "i don't know", "don't know",
+     "not sure", "help", "what", "why", "i have no idea", "no idea", "whatever", "any", "anything", "anywhere", "idk", "yes", "ok")
+)  # fmt: skip
+_MOST_WORDS = 6
+_SHORTEST = 2
+
+
+def answer(asked: Profile, reading: Reading) -> str | None:
+    """The whole turn as the value of a name or free text; ``None`` for other kinds and where it answers nothing."""
+    if asked.kind not in {"text", "name", "topic", "open", "person", "place", "creator"} or asked.many:
+        return None
+    text = _TAIL.sub("", reading.text.strip())
+    said = trimmed(_LEAD.sub("", text, count=1))
+    if not said or said.casefold() in _NO_ANSWERS or reading.text.rstrip().endswith("?"):
+        return None
+    if asked.kind == "text":
+        return said
+    if asked.kind in {"place", "person", "open"}:
+        said = _ARTICLE.sub("", _PREPOSITION.sub("", said, count=1), count=1)
+    if reading.dates or reading.times:
+        return None
+    words = said.split()
+    return said if words and len(words) <= _MOST_WORDS and "," not in said and len(reading.literals) == 0 else None

@@ -1,0 +1,196 @@
+"""Candidates of enums, of yes and no, and of what has a code of its own: countries, languages, currencies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from router.functions.extraction.candidates import Candidate, label_before, negated, windows
+from router.functions.extraction.names import Mention
+from router.functions.extraction.profiles import Profile
+from router.functions.extraction.reading import Reading
+from router.functions.extraction.vocabulary import FUNCTION_WORDS, NEGATIONS, REQUEST_WORDS
+from router.functions.extraction.words import akin, fold, stem, unaccented, words_of
+from router.functions.targets import JsonValue
+
+_MAX_WORDS = 4
+_MIN_HEAD = 4
+_SWITCHES = frozenset(
+    {"turn", "turned", "switch", "power", "put", "it", "them", "lights", "light", "lamp", "everything", "all"}
+)
+_UNSPOKEN = frozenset(
+    {"is", "has", "include", "includ", "use", "only", "allow", "with", "be", "enable", "want", "mark", "need"}
+)
+_POSITIVE = frozenset({"yes", "yeah", "yep", "sure", "ja", "oui", "si", "true", "definitely", "absolutely", "correct"})
+_NEGATIVE = frozenset({"no", "nope", "nah", "nein", "non", "false", "never"})
+_FROM = frozenset({"from", "von", "aus", "de", "desde", "depuis", "out"})
+_TO = frozenset({"to", "into", "in", "nach", "en", "a", "vers", "hacia", "auf", "ins", "for", "for", "towards", "zu"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    value: JsonValue
+    joined: str
+    words: tuple[str, ...]
+    head: str
+
+
+def chosen(profile: Profile, reading: Reading) -> Iterator[Candidate]:
+    """The values of an enum that are said, in whatever form."""
+    ways = _ways(profile)
+    for first, last, joined in windows(reading, _MAX_WORDS):
+        best: Candidate | None = None
+        for way in ways:
+            score = _alike(way, reading, first, last, joined)
+            if score and (best is None or score > best.score):
+                best = Candidate(way.value, score, first, last)
+        if best is not None and _is_meant(profile, reading, best):
+            yield Candidate(best.value, best.score + _support(profile, reading, best), first, last)
+    codes = {str(each).upper(): each for each, _ in profile.choices}
+    for mention in reading.currencies:
+        if mention.code in codes:
+            yield Candidate(codes[mention.code], 0.9, mention.first, mention.last)
+
+
+def _ways(profile: Profile) -> list[_Way]:
+    heads: dict[str, int] = {}
+    for value, _ in profile.choices:
+        head = next(iter(words_of(str(value))), "")
+        heads[head] = heads.get(head, 0) + 1
+    found = []
+    for value, ways in profile.choices:
+        head = next(iter(words_of(str(value))), "")
+        has_more = any(each.isdigit() for each in str(value))
+        for way in ways:
+            joined = "".join(each for each in way if each.isalnum())
+            usable = head if heads[head] == 1 and has_more and len(head) >= _MIN_HEAD else ""
+            found.append(_Way(value, joined, words_of(way), usable))
+    return found
+
+
+def _alike(way: _Way, reading: Reading, first: int, last: int, joined: str) -> float:
+    if joined == way.joined or unaccented(joined) == unaccented(way.joined):
+        return 0.95
+    if stem(joined) == stem(way.joined) and len(joined) > 2:  # noqa: PLR2004  # of two letters nothing is left
+        return 0.93
+    if last - first == 1 and joined == way.head:
+        return 0.85
+    if last - first == len(way.words) and len(joined) > 3:  # noqa: PLR2004
+        words = [each.folded for each in reading.tokens[first:last]]
+        if all(akin(one, other) for one, other in zip(words, way.words, strict=True)):
+            return 0.87
+    return 0.0
+
+
+def _is_meant(profile: Profile, reading: Reading, found: Candidate) -> bool:
+    places = range(found.first, found.last)
+    if not reading.taken.isdisjoint(places) and any(
+        each in reading.taken for each in places if reading.tokens[each].is_word
+    ):
+        return _is_code(reading, found)
+    word = reading.tokens[found.first].folded
+    if found.last - found.first == 1 and word in FUNCTION_WORDS:
+        following = reading.tokens[found.last] if found.last < len(reading.tokens) else None
+        ends = following is None or not following.is_word or following.folded in {"please", "in", "and", "at", "for"}
+        return bool(_SWITCHES.intersection(reading.words_before(found.first, 1))) or ends
+    return not negated(reading, found.first)
+
+
+def _is_code(reading: Reading, found: Candidate) -> bool:
+    """A value such as eu-west-1 is a literal; one inside a quotation or a date is not meant."""
+    start, end = reading.tokens[found.first].start, reading.tokens[found.last - 1].end
+    return any(each.kind == "code" and each.start == start and each.end == end for each in reading.literals)
+
+
+def _support(profile: Profile, reading: Reading, found: Candidate) -> float:
+    following = [stem(each) for each in reading.words_after(found.last, 1)]
+    bonus = (
+        0.04 if any(each in profile.words for each in following) or label_before(profile, reading, found.first) else 0.0
+    )
+    common = found.last - found.first == 1 and reading.tokens[found.first].folded in REQUEST_WORDS
+    return bonus - (0.1 if common and not bonus else 0.0)
+
+
+def yes_or_no(profile: Profile, reading: Reading, *, asked: bool) -> Iterator[Candidate]:
+    """Whether what the parameter is about is mentioned, and whether with a no."""
+    for words in _spoken(profile):
+        place = _mentioned(reading, words)
+        if place is not None:
+            before = reading.words_before(place, 3)
+            after = reading.words_after(place + 1, 1)
+            says_no = not NEGATIONS.isdisjoint(before) or after == ("off",)
+            yield Candidate(not says_no, 0.9, place, place)
+            return
+    if asked:
+        for index, word in enumerate(reading.folded[:6]):
+            if word in _POSITIVE | _NEGATIVE:
+                yield Candidate(word in _POSITIVE, 0.95, index, index)
+                return
+
+
+def _spoken(profile: Profile) -> list[frozenset[str]]:
+    """What has to be said together: the words of the name, or those of one synonym."""
+    name = frozenset(stem(each) for each in words_of(profile.name))
+    ways = [name - _UNSPOKEN or name]
+    ways += [frozenset(stem(each) for each in words_of(way)) for way in profile.synonyms]
+    return [each for each in ways if each]
+
+
+def _mentioned(reading: Reading, words: frozenset[str]) -> int | None:
+    stems = [stem(each.folded) for each in reading.tokens]
+    for index, each in enumerate(stems):
+        if each in words and index not in reading.taken:
+            window = set(stems[index : index + 4])
+            if words <= window:
+                return index
+        elif len(words) == 1 and reading.tokens[index].is_word and index not in reading.taken:
+            [word] = words
+            if len(word) >= _MIN_HEAD and akin(each, word):
+                return index
+    return None
+
+
+def named_by_code(profile: Profile, reading: Reading) -> Iterator[Candidate]:
+    """Countries, languages and currencies; their codes where the description asks for codes."""
+    mentions = {"country": reading.countries, "language": reading.languages}.get(profile.kind, reading.currencies)
+    attached = {each.currency for each in reading.amounts if each.currency is not None}
+    for order, mention in enumerate(mentions):
+        score = _role_score(profile, reading, mention, order, len(mentions), attached)
+        if score > 0 and not negated(reading, mention.first):
+            value = (
+                mention.code
+                if profile.coded or profile.kind == "currency"
+                else reading.said(mention.first, mention.last)
+            )
+            yield Candidate(value, score, mention.first, mention.last)
+
+
+def _role_score(
+    profile: Profile, reading: Reading, mention: Mention, order: int, count: int, attached: set[str | None]
+) -> float:
+    cue = next((word for word in reversed(reading.words_before(mention.first, 3)) if word in _FROM | _TO), "")
+    followed = reading.word(mention.last) in {"to", "into", "in", "nach", "en", "-", "–"}
+    if profile.role is None:
+        return 0.9
+    if profile.kind == "currency" and _is_attached(reading, mention):
+        return 0.92 if profile.role == "start" else 0.35
+    if cue in _FROM:
+        return 0.95 if profile.role == "start" else 0.2
+    if cue in _TO:
+        return 0.93 if profile.role == "end" else 0.3
+    if followed and count > 1:
+        return 0.9 if profile.role == "start" else 0.3
+    if count > 1 or attached:
+        return 0.6 if (order == 0) == (profile.role == "start") else 0.45
+    return 0.55 if profile.role == "end" else 0.5
+
+
+def _is_attached(reading: Reading, mention: Mention) -> bool:
+    return any(
+        each.currency == mention.code and (each.last <= mention.first <= each.last + 1 or mention.last == each.first)
+        for each in reading.amounts
+    )
+
+
+def folded_values(profile: Profile) -> Sequence[str]:
+    return [fold(str(each)) for each, _ in profile.choices]
