@@ -166,11 +166,11 @@ class SqliteMemories:
 
     async def _prune_forever(self) -> None:
         while True:
+            await asyncio.sleep(_PRUNE_EVERY_S)
             try:
                 await self.prune()
             except StateUnavailable as exc:
                 logger.warning("memories cannot be pruned", extra={"cause": repr(exc.__cause__ or exc)})
-            await asyncio.sleep(_PRUNE_EVERY_S)
 
 
 def _place(key: MemoryKey) -> tuple[str, str, str]:
