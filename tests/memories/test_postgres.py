@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from router.config.filters import Filter
+from router.config.listeners import Listener
 from router.config.schema import Config
 from router.config.state import StateStorage
 from router.errors import OperatorError, StateUnavailable
@@ -18,6 +20,10 @@ from tests.fakes.postgres_server import PASSWORD, PostgresServer
 from tests.memories.test_store import ADA, BOUNDS, fact, texts
 
 pytestmark = pytest.mark.postgres
+
+
+def _config(**fields: Any) -> Config:
+    return Config(version="v0.4.0", listeners=(Listener(type="model", name="m", port=1200),), **fields)
 
 
 async def test_gateways_that_start_together_share_the_tables(postgres_url: str) -> None:
@@ -56,7 +62,7 @@ async def test_what_cannot_work_is_refused(postgres_url: str, wrong: tuple[str, 
 
 async def test_it_is_used_where_it_is_configured(tmp_path: Path, postgres_url: str) -> None:
     storage = StateStorage(type="postgres", connection_string=SecretStr(postgres_url))
-    config = Config(version="v0.4.0", listeners=(), filters=(Filter(id="users", type="memory"),), state_storage=storage)
+    config = _config(filters=(Filter(id="users", type="memory"),), state_storage=storage)
     store = await open_memories(config, directory=tmp_path)
     assert isinstance(store, PostgresMemories)
     await store.close()
@@ -64,5 +70,5 @@ async def test_it_is_used_where_it_is_configured(tmp_path: Path, postgres_url: s
 
 
 async def test_without_a_filter_that_remembers_nothing_is_opened(tmp_path: Path) -> None:
-    assert await open_memories(Config(version="v0.4.0", listeners=()), directory=tmp_path) is None
+    assert await open_memories(_config(), directory=tmp_path) is None
     assert list(tmp_path.iterdir()) == []
