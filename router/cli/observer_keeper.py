@@ -8,6 +8,7 @@ import pickle
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import ClassVar
 
@@ -22,6 +23,19 @@ FIRST_READY_WITHIN_S = 10.0
 
 # How long it gets, once the workers are gone, to send what it still has.
 STOP_WITHIN_S = 8.0
+
+
+def observer_arguments(
+    triton_url: str, models: Sequence[str], folder: Path, workers: int, admin_port: int | None
+) -> tuple[str, ...]:
+    """Those of ``trident observer``, without the options for logs."""
+    return (
+        f"--triton-url={triton_url}",
+        *(f"--model={model}" for model in models),
+        f"--folder={folder}",
+        f"--workers={workers}",
+        *(() if admin_port is None else (f"--admin-port={admin_port}",)),
+    )
 
 
 class ObserverKeeper:

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +14,10 @@ from pathlib import Path
 from rich.console import Console
 
 from router import __version__
+from router.cli.admin_port import admin_port
 from router.cli.instances import Instance, InstanceDirectory, instance_folder, process_start
 from router.cli.log_level import change_log_level
-from router.cli.observer_keeper import STOP_WITHIN_S, ObserverKeeper
+from router.cli.observer_keeper import STOP_WITHIN_S, ObserverKeeper, observer_arguments
 from router.cli.options import LogOptions
 from router.cli.pool import EXIT_GRACE_S, WorkerPool
 from router.cli.ports import Binding, PortTakenError, claim_ports, release_ports
@@ -39,9 +39,6 @@ from router.runtime import models_in_use
 logger = logging.getLogger(__name__)
 
 EXIT_STOPPED = 0
-# What the operator's port is called where listeners are named.
-_ADMIN = "admin"
-
 # What shells report for a process that Ctrl-C ended: here, requests in flight were dropped.
 EXIT_FORCED = 128 + signal.SIGINT
 
@@ -65,7 +62,7 @@ class Supervisor:
         self._err = err
         self._directory = InstanceDirectory(options.state_dir)
         self._folder = instance_folder(loaded.path, options.state_dir)
-        self._log_level = options.logs.level
+        self._logs = options.logs
         self._pool: WorkerPool | None = None
         self._observer: ObserverKeeper | None = None
         self._changing_level: asyncio.Task[None] | None = None
@@ -120,14 +117,14 @@ class Supervisor:
         if level is None:
             logger.info("SIGHUP: no LOG_LEVEL to use; restart to use a changed configuration")
             return
-        self._log_level = level
+        self._logs = replace(self._logs, level=level)
         self._changing_level = asyncio.create_task(change_log_level(self._folder, level), name="log level")
 
     async def _serve(self) -> None:
         async with AsyncExitStack() as stack:
             stack.callback(release_ports, self._claim_ports())
-            admin_port = self._claim_admin_port(stack)
-            instance = self._instance(admin_port)
+            port = self._claim_admin_port(stack)
+            instance = self._instance(port)
             self._directory.sweep()
             stack.callback(self._directory.forget, instance.pid)
             self._directory.record(instance)
@@ -135,9 +132,8 @@ class Supervisor:
             instance = replace(instance, triton=triton.url, logs=dict(triton.logs))
             self._directory.record(instance)
             models = models_in_use(self._loaded.config)
-            self._observer = ObserverKeeper(
-                self._loaded, lambda: self._observer_arguments(triton.url, models, admin_port)
-            )
+            arguments = observer_arguments(triton.url, models, self._folder, self._options.workers, port)
+            self._observer = ObserverKeeper(self._loaded, lambda: (*arguments, *self._logs.as_arguments()))
             shown, _ = await asyncio.gather(
                 model_section(models, triton.url, triton.description),
                 stack.enter_async_context(self._observer),
@@ -147,7 +143,7 @@ class Supervisor:
                 count=self._options.workers,
                 triton_url=triton.url,
                 folder=self._folder,
-                logs=self._options.logs,
+                logs=self._logs,
             )
             with self._err.status("Starting the gateway") as spinner:
 
@@ -156,16 +152,6 @@ class Supervisor:
                     self._show(instance, shown)
 
                 await self._pool.run(show)
-
-    def _observer_arguments(self, triton_url: str, models: Sequence[str], admin_port: int | None) -> list[str]:
-        return [
-            f"--triton-url={triton_url}",
-            *(f"--model={model}" for model in models),
-            f"--folder={self._folder}",
-            f"--workers={self._options.workers}",
-            *([] if admin_port is None else [f"--admin-port={admin_port}"]),
-            *replace(self._options.logs, level=self._log_level).as_arguments(),
-        ]
 
     def _show(self, instance: Instance, models: Section) -> None:
         workers = "1 worker" if instance.workers == 1 else f"{instance.workers} workers"
@@ -179,7 +165,7 @@ class Supervisor:
         )
         print_status(self._out, headline, sections, "Stop with Ctrl-C, or `trident down` from another terminal.")
 
-    def _instance(self, admin_port: int | None) -> Instance:
+    def _instance(self, port: int | None) -> Instance:
         config = self._loaded.config
         ports = [listener.port for listener in config.listeners]
         return Instance(
@@ -189,25 +175,15 @@ class Supervisor:
             workers=self._options.workers,
             stop_within_s=config.limits.drain_timeout + EXIT_GRACE_S + STOP_WITHIN_S,
             listeners={listener.name: listener_url(listener) for listener in config.listeners},
-            ports=(*ports, *([] if admin_port is None else [admin_port])),
-            admin=None if admin_port is None else admin_url(config.admin.address, admin_port),
+            ports=(*ports, *([] if port is None else [port])),
+            admin=None if port is None else admin_url(config.admin.address, port),
         )
 
     def _claim_admin_port(self, stack: AsyncExitStack) -> int | None:
-        """The operator's port: where nobody chose it, and it is taken, any that is free."""
-        admin = self._loaded.config.admin
-        if not admin.enabled:
-            return None
-        binding = Binding(_ADMIN, admin.address, admin.port)
         try:
-            held = claim_ports([binding])
+            return stack.enter_context(admin_port(self._loaded.config.admin))
         except PortTakenError as exc:
-            if admin.port_is_chosen:
-                raise self._name_holder(exc) from exc
-            held = claim_ports([replace(binding, port=0)])
-        stack.callback(release_ports, held)
-        port: int = held[0].getsockname()[1] if held else admin.port
-        return port
+            raise self._name_holder(exc) from exc
 
     def _claim_ports(self) -> list[socket.socket]:
         listeners = self._loaded.config.listeners

@@ -15,7 +15,7 @@ import pytest
 
 from router.aio import timeout
 from router.cli.log_level import change_log_level
-from router.cli.observer_keeper import STOP_WITHIN_S, ObserverKeeper
+from router.cli.observer_keeper import STOP_WITHIN_S, ObserverKeeper, observer_arguments
 from router.config import load_config
 from router.telemetry.channel import SOCKET_NAME, Channel, socket_address
 from router.telemetry.instruments import Registry
@@ -30,8 +30,8 @@ listeners:
 def keeper(folder: Path, *extra: str) -> ObserverKeeper:
     file = folder / "config.yaml"
     file.write_text(CONFIG)
-    arguments = ["--triton-url=127.0.0.1:9", f"--folder={folder / 'state'}", "--workers=1", *extra]
-    return ObserverKeeper(load_config(file, {}), lambda: arguments)
+    arguments = observer_arguments("127.0.0.1:9", (), folder / "state", 1, None)
+    return ObserverKeeper(load_config(file, {}), lambda: (*arguments, *extra))
 
 
 async def until(condition: Callable[[], object]) -> None:
