@@ -24,10 +24,10 @@ from router.dialects.canonical import JsonObject
 from router.errors import OperatorError
 from router.observer.admin import AdminListener
 from router.observer.metrics import MergedMetrics
+from router.observer.outlets import Outlets
 from router.observer.queries import Queries, QueryError
 from router.observer.requests import Content, RequestPipeline
 from router.observer.server import TelemetryServer
-from router.observer.spans import SpanTaker
 from router.observer.triton_statistics import TritonStatistics
 from router.telemetry import catalogue
 from router.telemetry.instruments import Registry
@@ -87,9 +87,12 @@ class Observer:
         config, options = self._config, self._options
         self._own.gauge(catalogue.BUILD_INFO).set(1, __version__, platform.python_version())
         self._own.gauge(catalogue.CONFIG_INFO).set(1, config_hash(config))
-        takers: list[SpanTaker] = []
+        outlets = Outlets(config.tracing, self.merged, self._own)
+        self._closing.push_async_callback(outlets.close)
+        outlets.register(self.queries)
+        await outlets.open()
         pipeline = RequestPipeline(
-            takers,
+            outlets.takers,
             static=config.tracing.span_attributes.static,
             service=config.tracing.service_name,
             content=_content(config),
@@ -135,7 +138,9 @@ def config_hash(config: Config) -> str:
 
 
 def _content(config: Config) -> Content | None:
-    if not config.tracing.capture_content:
+    tracing = config.tracing
+    asked_for = [exporter for exporter in tracing.exporters if exporter.enabled and exporter.capture_messages]
+    if not tracing.capture_content and not asked_for:
         return None
     from router.observer.content import ContentCapture  # the recognisers of personal data are large, and rarely needed
 
