@@ -97,3 +97,11 @@ def test_what_is_meant_or_safe_is_not_warned_about(load, more: str) -> None:
 def test_the_key_of_a_service_is_never_shown(load) -> None:
     config = load(BASE.format(more="services: {router: {url: 'localhost:1', api_key: a-secret-of-ours}}")).config
     assert "a-secret-of-ours" not in repr(config)
+
+
+def test_the_examples_of_the_documentation_load(load) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "grpc.md").read_text(encoding="utf-8")
+    examples = [part.partition("```")[0] for part in page.split("```yaml\n")[1:]]
+    assert len(examples) == 2
+    for example in examples:
+        load(BASE.format(more="") + example, {"ROUTER_KEY": "a-key-of-many-characters"})
