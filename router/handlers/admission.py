@@ -34,7 +34,8 @@ class Admission:
     """The filters and guards of a listener; without any, everything is admitted.
 
     Filters come first, since they may change what is said; guards judge what is left of it. Answers pass the filters,
-    then the guards: these have the last word on what a client reads.
+    then the guards: these have the last word on what a client reads. ``guards_first``: whoever decides is a provider's
+    model, which may read no more of a request than the guards let pass.
     """
 
     def __init__(
@@ -42,7 +43,10 @@ class Admission:
         guards: InputGuards | None = None,
         answers: OutputGuards | None = None,
         filters: FilterChain | None = None,
+        *,
+        guards_first: bool = False,
     ) -> None:
+        self._guards_first = guards_first
         self._guards = guards or None
         self._answers = answers
         self._filters = filters or None
@@ -79,13 +83,19 @@ class Admission:
     ) -> Admitted[_Decision] | LocalReply:
         """Ask the guards and decide at the same time: the decision where the request may pass, else the refusal.
 
-        Where a guard changes the request or sends it elsewhere, it is decided again. Sets ``context.answer_transform``
-        where answers are judged. Raises what ``admit`` and ``decide`` raise; a decision that nobody waits for any more
-        is cancelled.
+        With ``guards_first`` it is decided when the guards have spoken, else decided again where a guard changes the
+        request or sends it elsewhere. Sets ``context.answer_transform`` where answers are judged. Raises what ``admit``
+        and ``decide`` raise; a decision that nobody waits for any more is cancelled.
         """
         if self._guards is None:
             self._watch_answer(request, context)
             return Admitted(request, await decide(request, None))
+        if self._guards_first:
+            ruling = await self.admit(request, context)
+            if isinstance(ruling, LocalReply):
+                return ruling
+            self._watch_answer(ruling.request, context)
+            return Admitted(ruling.request, await decide(ruling.request, ruling.target))
         task = asyncio.ensure_future(decide(request, None))
         try:
             ruling = await self.admit(request, context)

@@ -10,6 +10,7 @@ from router.access.control import estimated_tokens
 from router.context import LocalReply, RequestContext
 from router.dialects.canonical import ChatRequest
 from router.dialects.registry import CLIENT_DIALECTS
+from router.errors import ContentBlocked
 from router.handlers.admission import Admission, refusal_reply
 from router.handlers.reply import EVENT_STREAM, JSON, ByteStream, Reply
 from router.handlers.serving import ModelServing
@@ -57,9 +58,22 @@ class CompletionsHandler:
         return Reply(200, JSON, await upstream.complete(request, context), headers)
 
     async def decide(self, context: RequestContext, body: bytes) -> Reply:
-        """``POST /routing/v1/...``: only says which models would serve the request, best first."""
-        request = CLIENT_DIALECTS[context.dialect].decode_request(body)
-        decision = await self._decider.decide(request, context)
+        """``POST /routing/v1/...``: only says which models would serve the request, best first.
+
+        Who decides may be a provider's model, so filters and guards look first. What they refuse is served by none:
+        ``ContentBlocked``.
+        """
+        request = await self._admission.filtered(CLIENT_DIALECTS[context.dialect].decode_request(body), context)
+        if isinstance(request, Reply):
+            raise ContentBlocked("A filter would answer this request itself.")
+
+        async def decide(asked: ChatRequest, target: str | None) -> ModelDecision:
+            return await self._decider.decide(asked, context, only=target)
+
+        admitted = await self._admission.admit_while(request, context, decide)
+        if isinstance(admitted, LocalReply):
+            raise ContentBlocked(f"{admitted.message} (Blocked by the guard '{admitted.guard}'.)")
+        decision = admitted.decision
         choices = self._serving.permitted(decision.choices, context.identity)
         await self._serving.admit(context, choices, 0)
         return Reply(200, JSON, orjson.dumps(_summary(decision, choices, context)))

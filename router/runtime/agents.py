@@ -47,6 +47,14 @@ def agent_orchestrator_name(config: Config, listener: Listener) -> str:
     return override if override is not None and listener.router == DEFAULT_ORCHESTRATOR else listener.router
 
 
+def decides_elsewhere(config: Config, listener: Listener) -> bool:
+    """Whether a provider's language model decides on a listener: it must not read what the guards have yet to judge."""
+    name = preference_orchestrator_name(config)
+    if listener.type != "model":
+        name = agent_orchestrator_name(config, listener)
+    return on_triton(config, name) is None
+
+
 def build_routers(config: Config, metrics: Metrics, orchestrators: Orchestrators) -> dict[str, AgentRouter]:
     """The router of each agent listener, by the listener's name."""
     routers = {}

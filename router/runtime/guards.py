@@ -89,7 +89,7 @@ class Guards:
         remote = None if self._elsewhere is None else self._elsewhere.topics(model)
         return remote or ScoringOrchestrator(self._triton, model)
 
-    def admission(self, listener: str, filters: FilterChain) -> Admission:
+    def admission(self, listener: str, filters: FilterChain, *, guards_first: bool = False) -> Admission:
         """What requests to a listener, and the answers to them, have to pass."""
         inputs = [] if self._short_form is None else [self._short_form]
         outputs = []
@@ -99,7 +99,7 @@ class Guards:
                 outputs += [self._guards[guardrail.name]] if guardrail.direction != "input" else []
         max_chars = self._config.limits.max_guard_chars
         judging = InputGuards(inputs, self._metrics, max_chars=max_chars)
-        return Admission(judging, OutputGuards(outputs, self._metrics), filters)
+        return Admission(judging, OutputGuards(outputs, self._metrics), filters, guards_first=guards_first)
 
     def filter(self, config: Filter) -> GuardrailFilter:
         """A filter of the type ``guardrail``; what happens while its model is gone is for the filter's policy."""

@@ -25,6 +25,7 @@ from router.runtime.agents import (
     agent_orchestrator_name,
     build_agents,
     build_routers,
+    decides_elsewhere,
     filtered_agents,
     models_in_use,
 )
@@ -159,7 +160,8 @@ class Runtime:
         }
         for listener in config.listeners:
             chain = filters.chain(listener.input_filters, listener.output_filters, listener=listener.type)
-            admission = guards.admission(listener.name, chain)
+            guards_first = decides_elsewhere(config, listener)
+            admission = guards.admission(listener.name, chain, guards_first=guards_first)
             if listener.type == "agent":
                 options = AnswerOptions(listener.answer, listener.parallel)
                 own = filtered_agents(listener, agents, filters)
