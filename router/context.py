@@ -118,7 +118,8 @@ class RequestContext:
     ``deadline`` is on the monotonic clock. ``dialect`` is that of the path, in which errors are told too. ``degraded``
     names the parts that were gone while it was served; the listener shows them in ``x-trident-degraded``. ``attempts``
     has every try at an upstream, the newest last. ``usage`` is what the answer counted, once it is there;
-    ``counts_usage`` says that somebody relies on it. ``streamed_events`` is how many events of it went to the client.
+    ``counts_usage`` says that somebody relies on it, ``hides_usage`` that the client has not asked to see it in its
+    stream. ``streamed_events`` is how many events of it went to the client.
     ``credential_header`` names the header with the key that ``identity`` came from, which is for the gateway alone.
     ``answer_transform`` sees the answer before the client does. ``filter_state`` is what filters keep between a request
     and its answer, under keys that begin with their own name. ``upstream_headers`` go to whoever answers beside those
@@ -145,6 +146,7 @@ class RequestContext:
     attempts: list[Attempt] = field(default_factory=list)
     usage: Usage | None = None
     counts_usage: bool = False
+    hides_usage: bool = False
     streamed_events: int = 0
     answer_transform: AnswerTransform | None = None
     filter_state: dict[Hashable, Any] = field(default_factory=dict)

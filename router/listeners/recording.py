@@ -23,6 +23,9 @@ _MAX_MESSAGES_BYTES = 256 * 1024
 _MAX_MESSAGES = 64
 _MAX_TEXT_CHARS = 2048  # of each message where all of them are too large
 _MAX_CONVERSATIONS = 10_000
+_FEW_MESSAGES = 8
+_SHORT_CHARS = 8192
+_ROLE_AND_CONTENT = 2  # fields
 _MAX_HEADER_CHARS = 256
 
 _UNTRACED_PATHS = frozenset({"/healthz", "/readyz"})
@@ -211,21 +214,30 @@ def _context_attributes(context: RequestContext) -> dict[str, AttributeValue]:
 
 def _conversation_key(context: RequestContext) -> str:
     """Which conversation this is, as far as the beginning of it and whose it is tell."""
-    first = next((message for message in context.conversation if message.get("role") == "user"), {})
-    digest = hashlib.blake2b(orjson.dumps(first.get("content"), default=str), digest_size=12)
+    first = next((message for message in context.conversation if message.get("role") == "user"), {}).get("content")
+    said = first.encode("utf-8", "replace") if isinstance(first, str) else orjson.dumps(first, default=str)
+    digest = hashlib.blake2b(said, digest_size=12)
     whose = context.identity.name if context.identity is not None else ""
     digest.update(f"\0{whose}\0{context.listener}".encode("utf-8", "replace"))
     return digest.hexdigest()
 
 
-def _bounded(messages: Sequence[Mapping[str, Any]]) -> orjson.Fragment:
-    """``messages`` as JSON; only their texts, shortened, where there is too much of them."""
+def _bounded(messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]] | orjson.Fragment:
+    """``messages``, or as JSON; only their texts, shortened, where there is too much of them."""
+    if len(messages) <= _FEW_MESSAGES and all(_is_short(message) for message in messages):
+        return messages
     encoded = orjson.dumps(list(messages), default=str)
     if len(encoded) <= _MAX_MESSAGES_BYTES:
         return orjson.Fragment(encoded)
     return orjson.Fragment(
         orjson.dumps([{"role": each.get("role"), "content": _text(each)[:_MAX_TEXT_CHARS]} for each in messages])
     )
+
+
+def _is_short(message: Mapping[str, Any]) -> bool:
+    """Whether a message is text, and nothing that could be large."""
+    content = message.get("content")
+    return len(message) == _ROLE_AND_CONTENT and isinstance(content, str) and len(content) <= _SHORT_CHARS
 
 
 def _text(message: Mapping[str, Any]) -> str:

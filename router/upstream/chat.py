@@ -24,6 +24,7 @@ from router.dialects.canonical import (
     completion_text,
     usage_of,
 )
+from router.dialects.openai_chat_stream import without_usage
 from router.dialects.registry import CLIENT_DIALECTS
 from router.dialects.sse import EventSplitter, split
 from router.errors import InvalidRequest, UpstreamError, UpstreamProtocolError, UpstreamStatus
@@ -104,14 +105,16 @@ class ChatUpstream:
             if native and transform is None:
                 async with aclosing(self._relay(dialect, client, response, context)) as relayed:
                     async for events in relayed:
-                        yield events
+                        if shown := without_usage(events) if context.hides_usage else events:
+                            yield shown
                 return
             encoder = client.stream_encoder(request)
             chunks = self._chunks(dialect, request, response, context)
             async with aclosing(chunks if transform is None else transform(chunks)) as batches:
                 async for batch in batches:
-                    if events := b"".join([encoder.feed(chunk) for chunk in batch]):
-                        yield events
+                    events = b"".join([encoder.feed(chunk) for chunk in batch])
+                    if shown := without_usage(events) if context.hides_usage else events:
+                        yield shown
             yield encoder.finish()
 
     async def chunks(self, request: ChatRequest, context: RequestContext) -> AsyncGenerator[list[JsonObject], None]:

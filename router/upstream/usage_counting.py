@@ -7,11 +7,9 @@ other dialects always do.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 from router.context import RequestContext
 from router.dialects.canonical import ChatRequest
-from router.dialects.openai_chat_stream import without_usage
 from router.upstream.chat import Upstream
 
 
@@ -29,12 +27,7 @@ class UsageCounting:
         """See ``Upstream``."""
         options = request.payload.get("stream_options") or {}
         counted = not context.counts_usage or request.dialect != "openai_chat" or request.wants_usage
-        if counted or not isinstance(options, dict):  # what is malformed is the provider's to complain about
-            return self._upstream.stream(request, context)
-        return self._counted(request.replace(stream_options={**options, "include_usage": True}), context)
-
-    async def _counted(self, request: ChatRequest, context: RequestContext) -> AsyncGenerator[bytes, None]:
-        async with aclosing(self._upstream.stream(request, context)) as stream:
-            async for events in stream:
-                if shown := without_usage(events):
-                    yield shown
+        context.hides_usage = not counted and isinstance(options, dict)
+        if context.hides_usage:  # what is malformed is the provider's to complain about
+            request = request.replace(stream_options={**options, "include_usage": True})
+        return self._upstream.stream(request, context)

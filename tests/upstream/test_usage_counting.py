@@ -9,6 +9,7 @@ import pytest
 from router.context import RequestContext
 from router.dialects import anthropic_messages, openai_chat
 from router.dialects.canonical import ChatRequest
+from router.dialects.openai_chat_stream import without_usage
 from router.upstream.usage_counting import UsageCounting
 
 STOPPED = b': a comment\r\n\r\ndata: {"choices":[{"finish_reason":"stop"}],"usage":{"total_tokens":3}}\n\n'
@@ -49,17 +50,15 @@ def _context(*, counts_usage: bool) -> RequestContext:
     return context
 
 
-async def _said(upstream: _Upstream, request: ChatRequest, *, counts_usage: bool) -> list[bytes]:
-    stream = UsageCounting(upstream).stream(request, _context(counts_usage=counts_usage))
-    return [events async for events in stream]
+async def _said(upstream: _Upstream, request: ChatRequest, context: RequestContext) -> list[bytes]:
+    return [events async for events in UsageCounting(upstream).stream(request, context)]
 
 
 @pytest.mark.parametrize("options", [{}, {"stream_options": None}, {"stream_options": {"include_obfuscation": False}}])
 async def test_tokens_are_asked_for_and_kept_back(options: dict[str, object]) -> None:
-    upstream = _Upstream()
-    said = await _said(upstream, _request(**options), counts_usage=True)
-    assert b"".join(said) == SHOWN
-    assert b"" not in said
+    upstream, context = _Upstream(), _context(counts_usage=True)
+    await _said(upstream, _request(**options), context)
+    assert context.hides_usage
     given = options.get("stream_options") or {}
     assert isinstance(given, dict)
     assert upstream.asked[0].payload["stream_options"] == {**given, "include_usage": True}
@@ -81,9 +80,14 @@ async def test_tokens_are_asked_for_and_kept_back(options: dict[str, object]) ->
     ids=["nobody counts", "the client counts", "malformed", "another dialect"],
 )
 async def test_all_else_stays_as_it_is(request_: ChatRequest, counts_usage: bool) -> None:
-    upstream = _Upstream()
-    assert await _said(upstream, request_, counts_usage=counts_usage) == list(EVENTS)
+    upstream, context = _Upstream(), _context(counts_usage=counts_usage)
+    assert await _said(upstream, request_, context) == list(EVENTS)
     assert upstream.asked == [request_]
+    assert not context.hides_usage
+
+
+def test_only_the_event_that_only_counts_is_kept_back() -> None:
+    assert b"".join(map(without_usage, EVENTS)) == SHOWN
 
 
 async def test_whole_answers_are_counted_anyway() -> None:
