@@ -51,7 +51,7 @@ def _host(address: str) -> str:
 def config_sections(config: Config) -> tuple[Section, ...]:
     """Listeners, agents and providers."""
     return (
-        Section("Listeners", tuple(_listener(listener) for listener in config.listeners)),
+        Section("Listeners", (*map(_listener, config.listeners), *_services(config))),
         Section("Agents", tuple(_agents(config))),
         Section("Providers", tuple(_providers(config))),
     )
@@ -67,6 +67,13 @@ def _listener(listener: Listener) -> Row:
         return Row(listener.name, (listener.type,), "not served by this version", well=False)
     reach = "reachable from other machines" if listener.address in _WILDCARDS else ""
     return Row(listener.name, (listener.type, listener_url(listener)), reach, well=not reach)
+
+
+def _services(config: Config) -> Iterator[Row]:
+    if config.grpc is not None:
+        reach = "reachable from other machines" if config.grpc.address in _WILDCARDS else ""
+        host = "localhost" if reach else config.grpc.address
+        yield Row("grpc", ("services", f"{host}:{config.grpc.port}"), reach, well=not reach)
 
 
 def _agents(config: Config) -> Iterator[Row]:

@@ -168,6 +168,7 @@ class Supervisor:
     def _instance(self, port: int | None) -> Instance:
         config = self._loaded.config
         ports = [listener.port for listener in config.listeners]
+        ports += [] if config.grpc is None else [config.grpc.port]
         return Instance(
             pid=os.getpid(),
             started=process_start(os.getpid()),
@@ -186,9 +187,12 @@ class Supervisor:
             raise self._name_holder(exc) from exc
 
     def _claim_ports(self) -> list[socket.socket]:
-        listeners = self._loaded.config.listeners
+        config = self._loaded.config
+        bindings = [Binding(listener.name, listener.address, listener.port) for listener in config.listeners]
+        if config.grpc is not None:
+            bindings.append(Binding("grpc", config.grpc.address, config.grpc.port))
         try:
-            return claim_ports([Binding(listener.name, listener.address, listener.port) for listener in listeners])
+            return claim_ports(bindings)
         except PortTakenError as exc:
             raise self._name_holder(exc) from exc
 

@@ -92,7 +92,13 @@ async def live_routers(
         http = HttpClient(connect_timeout_s=loaded.config.limits.connect_timeout)
         stack.push_async_callback(http.close)
         chats = build_chats(loaded.config, build_services(loaded.config), http)
-        orchestrators = Orchestrators(loaded.config, client, build_model_router(loaded.config), chats)
+        elsewhere = None
+        if loaded.config.services.router is not None:
+            from router.runtime.services import Elsewhere  # loads gRPC's server, too
+
+            elsewhere = Elsewhere(loaded.config.services)
+            stack.push_async_callback(elsewhere.close)
+        orchestrators = Orchestrators(loaded.config, client, build_model_router(loaded.config), chats, elsewhere)
         # Connects, so that the latency of a decision is its own; without an answer the decision says so itself.
         await client.server_ready(ASK_WITHIN_S)
         yield build_routers(loaded.config, Metrics(), orchestrators)
