@@ -152,8 +152,8 @@ def _log_level(server: TelemetryServer) -> Callable[[Mapping[str, Any]], AsyncIt
         level = str(query.get("level")).lower()
         if level not in LEVELS:
             raise QueryError(f"A log level is one of {', '.join(LEVELS)}.")
-        set_log_level(level)
         logger.info("log level changed", extra={"to": level})
+        set_log_level(level)
         yield {"level": level, "workers": server.set_log_level(level)}
 
     return answer

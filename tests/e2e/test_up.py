@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import pty
 import re
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import psutil
@@ -83,11 +85,18 @@ def notes(state_dir: Path) -> list[Path]:
     return list((state_dir / "instances").glob("*"))
 
 
+def noted(state_dir: Path) -> dict[str, Any]:
+    (note,) = notes(state_dir)
+    found: dict[str, Any] = json.loads(note.read_text())
+    return found
+
+
 async def test_the_status_block_says_what_runs_in_plain_lines(
     agent: FakeAgent, tmp_path: Path, state_dir: Path
 ) -> None:
     port = free_port()
     async with up(write_config(tmp_path, agent, port=port), state_dir, port) as instance:
+        admin = noted(state_dir)["admin"]
         assert "\x1b" not in instance.out + instance.log_file.read_text()
         assert instance.out.splitlines() == [
             f"trident 0.1.0 is ready (process {instance.pid}, 1 worker)",
@@ -98,6 +107,9 @@ async def test_the_status_block_says_what_runs_in_plain_lines(
             "Providers:",
             "  openai/gpt-4o  available",
             "  groq/llama-3.3-70b  unavailable: the environment variable GROQ_KEY_THAT_IS_NOT_SET is not set",
+            "Admin:",
+            f"  metrics  {admin}/metrics",
+            f"  ready  {admin}/readyz",
             "Stop with Ctrl-C, or `trident down` from another terminal.",
         ]
         assert await ask(instance) == "Sunny in Oslo."
@@ -112,7 +124,7 @@ async def test_secrets_are_not_printed_logged_noted_or_in_the_process_list(
         assert agent.requests[0].headers["x-agent-key"] == SECRET
         commands = [" ".join(process.cmdline()) for process in (psutil.Process(instance.pid), *instance.children())]
         written = [file.read_text() for file in (*notes(state_dir), instance.log_file)]
-        assert len(commands) == 2
+        assert len(commands) == 3
         assert not [text for text in (instance.out, *commands, *written) if SECRET in text]
 
 
@@ -268,10 +280,10 @@ async def test_workers_share_the_port(agent: FakeAgent, tmp_path: Path, state_di
 async def test_a_killed_worker_comes_back(agent: FakeAgent, tmp_path: Path, state_dir: Path) -> None:
     port = free_port()
     async with up(write_config(tmp_path, agent, port=port), state_dir, port) as instance:
-        (worker,) = instance.children()
+        (worker,) = instance.running("worker")
         worker.kill()
         await until(lambda: "worker serves again" in instance.messages())
-        (again,) = instance.children()
+        (again,) = instance.running("worker")
         assert again.pid != worker.pid
         assert await ask(instance) == "Sunny in Oslo."
         (warning,) = (line for line in instance.log if line["message"] == "worker ended, restarting it")
@@ -285,7 +297,7 @@ async def test_a_restarted_worker_serves_the_configuration_that_was_started(
     config = write_config(tmp_path, agent, port=port)
     async with up(config, state_dir, port) as instance:
         config.write_text("not: valid\n")
-        instance.children()[0].kill()
+        instance.running("worker")[0].kill()
         await until(lambda: "worker serves again" in instance.messages())
         assert await ask(instance) == "Sunny in Oslo."
 
@@ -297,7 +309,7 @@ async def test_killing_the_parent_leaves_no_process_and_frees_the_port(
     config = write_config(tmp_path, agent, port=port)
     async with up(config, state_dir, port, "--workers", "2") as instance:
         children = instance.children()
-        assert len(children) == 2
+        assert len(children) == 3
         instance.process.kill()
         await until(lambda: not [child for child in children if child.is_running()])
         assert len(notes(state_dir)) == 1
@@ -306,9 +318,85 @@ async def test_killing_the_parent_leaves_no_process_and_frees_the_port(
         assert [file.name for file in notes(state_dir)] == [f"{instance.pid}.json"]
 
 
-async def test_sighup_is_ignored_and_logged(agent: FakeAgent, tmp_path: Path, state_dir: Path) -> None:
+async def test_sighup_reads_the_log_level_again_in_all_processes(
+    agent: FakeAgent, tmp_path: Path, state_dir: Path
+) -> None:
+    port = free_port()
+    async with up(write_config(tmp_path, agent, port=port), state_dir, port) as instance:
+        (tmp_path / ".env").write_text("LOG_LEVEL=error\n")
+        instance.process.send_signal(signal.SIGHUP)
+        await until(lambda: "log level changed" in instance.messages())
+        async with timeout(20):
+            while await logs_a_request(instance):
+                pass
+        (tmp_path / ".env").write_text("LOG_LEVEL=info\n")
+        instance.process.send_signal(signal.SIGHUP)
+        async with timeout(20):
+            while not await logs_a_request(instance):
+                pass
+
+
+async def logs_a_request(instance: Instance) -> bool:
+    """Whether a request is logged now; access lines are up to a tenth of a second late."""
+    before = instance.messages().count("request")
+    assert await ask(instance) == "Sunny in Oslo."
+    with contextlib.suppress(TimeoutError):
+        await until(lambda: instance.messages().count("request") > before, within_s=0.5)
+    return instance.messages().count("request") > before
+
+
+async def test_sighup_without_a_log_level_changes_nothing(agent: FakeAgent, tmp_path: Path, state_dir: Path) -> None:
     port = free_port()
     async with up(write_config(tmp_path, agent, port=port), state_dir, port) as instance:
         instance.process.send_signal(signal.SIGHUP)
-        await until(lambda: "SIGHUP ignored: restart to use a changed configuration" in instance.messages())
+        message = "SIGHUP: no LOG_LEVEL to use; restart to use a changed configuration"
+        await until(lambda: message in instance.messages())
         assert await ask(instance) == "Sunny in Oslo."
+
+
+async def test_all_workers_are_counted_in_one_place_and_a_second_instance_has_a_place_of_its_own(
+    agent: FakeAgent, tmp_path: Path, state_dir: Path
+) -> None:
+    port, other_port = free_port(), free_port()
+    (tmp_path / "other").mkdir()
+    other_state = tmp_path / "other" / "state"
+    config, other_config = (
+        write_config(folder, agent, port=of) for folder, of in ((tmp_path, port), (tmp_path / "other", other_port))
+    )
+    async with (
+        up(config, state_dir, port, "--workers", "2") as instance,
+        up(other_config, other_state, other_port) as other,
+    ):
+        for _ in range(6):
+            await ask(instance)
+        await ask(other)
+        assert noted(state_dir)["admin"] != noted(other_state)["admin"]
+        for state, count in ((state_dir, 6), (other_state, 1)):
+            wanted = f'trident_requests_total{{trident_listener="travel",http_response_status_class="2xx"}} {count}\n'
+            async with timeout(20):
+                while wanted not in await scraped(noted(state)["admin"]):
+                    await asyncio.sleep(0.1)
+
+
+async def test_a_telemetry_process_that_dies_costs_no_request(
+    agent: FakeAgent, tmp_path: Path, state_dir: Path
+) -> None:
+    port = free_port()
+    async with up(write_config(tmp_path, agent, port=port), state_dir, port) as instance:
+        (observer,) = instance.running("observer")
+        observer.kill()
+        for _ in range(5):
+            assert await ask(instance) == "Sunny in Oslo."
+        admin = noted(state_dir)["admin"]
+        async with timeout(20):
+            while True:
+                with contextlib.suppress(aiohttp.ClientError):
+                    if " 5\n" in await scraped(admin):
+                        break
+                await asyncio.sleep(0.1)
+        assert "telemetry process ended, restarting it; requests are served meanwhile" in instance.messages()
+
+
+async def scraped(admin: str) -> str:
+    async with aiohttp.ClientSession() as session, session.get(f"{admin}/metrics") as answer:
+        return await answer.text()

@@ -47,6 +47,10 @@ class Instance:
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.pid).children(recursive=True)
 
+    def running(self, command: str) -> list[psutil.Process]:
+        """Its processes that run this command: ``worker``, ``observer``."""
+        return [child for child in self.children() if command in child.cmdline()]
+
     async def stopped(self, within_s: float = 20) -> int:
         async with timeout(within_s):
             return await self.process.wait()
