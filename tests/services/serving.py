@@ -93,6 +93,7 @@ async def serving(
     triton_url: str = "127.0.0.1:1",
     max_chars: int = 10_000,
     guards: Sequence[Guard] = (),
+    reuse_port: bool = False,
     **options: Any,
 ) -> AsyncIterator[Served]:
     """A server of all services; ``guards`` beside ``jailbreak`` and ``size``, over the scripted classifier."""
@@ -136,7 +137,7 @@ async def serving(
     server = GrpcServer(ServerOptions(tls=tls, **settings), services, calls, not_ready)
     access.start()
     try:
-        await server.start()
+        await server.start(reuse_port=reuse_port)
         yield Served(server, orchestrator, classifier, recorded, lines, missing)
     finally:
         await server.drain()

@@ -178,6 +178,31 @@ async def test_health_follows_the_models_and_needs_no_key() -> None:
         assert error.code() is grpc.StatusCode.NOT_FOUND
 
 
+async def test_watchers_of_one_service_do_not_need_each_other() -> None:
+    async with serving() as served, connected(served.address) as clients:
+        health: Any = health_pb2_grpc.HealthStub(clients.channel)
+        request = health_pb2.HealthCheckRequest(service="router.v1.RouterService")
+        leaving, staying = health.Watch(request), health.Watch(request)
+        for watch in (leaving, staying):
+            assert (await watch.read()).status == STATUS.SERVING
+        leaving.cancel()
+        served.missing.append("orchestrator")
+        assert (await staying.read()).status == STATUS.NOT_SERVING
+        unknown = health.Watch(health_pb2.HealthCheckRequest(service="unknown"))
+        assert (await unknown.read()).status == STATUS.SERVICE_UNKNOWN
+
+
+async def test_servers_that_share_a_port_share_the_calls() -> None:
+    async with serving(reuse_port=True) as first, serving(reuse_port=True, port=first.server.port) as second:
+        assert first.server.port == second.server.port
+        for _ in range(100):
+            async with connected(first.address) as clients:
+                await clients.router.Route(RAIN)
+            if first.lines.entries and second.lines.entries:
+                return
+    pytest.fail("one of them got every call")
+
+
 async def test_reflection_lists_what_is_served() -> None:
     async with serving() as served, connected(served.address) as clients:
         call = reflection_pb2_grpc.ServerReflectionStub(clients.channel).ServerReflectionInfo()
@@ -241,7 +266,7 @@ async def test_draining_finishes_what_runs_and_takes_nothing_new() -> None:
         await until(lambda: served.orchestrator.asked)
         draining = asyncio.ensure_future(served.server.drain())
         assert (await watch.read()).status == STATUS.NOT_SERVING
-        watch.cancel()
+        assert await watch.read() is grpc.aio.EOF  # nobody who only watches holds up the end
         hold.set()
         assert (await running).reason == router_pb2.ROUTE_REASON_ORCHESTRATOR
         await draining
