@@ -64,9 +64,12 @@ class Health:
             elif self._left:
                 return
             else:
-                async with self._changed:
-                    while not self._left and self._statuses.get(service, said) == said:
-                        await self._changed.wait()
+                await self._news(service, said)
+
+    async def _news(self, service: str, said: int) -> None:
+        async with self._changed:
+            while not self._left and self._statuses.get(service, said) == said:
+                await self._changed.wait()
 
     async def _watch(self) -> None:
         while True:
