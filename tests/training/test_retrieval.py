@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from retrieval_report import falsely_recalled, hits, read_questions, recalled
+from retrieval_report import ServedEncoder, falsely_recalled, hits, read_questions, recalled
+from serving import REPOSITORY
 
 FACTS = np.eye(3, dtype=np.float32)
 
@@ -41,3 +42,16 @@ def test_a_line_without_its_questions_is_named(tmp_path: Path) -> None:
     file.write_text("# a comment\nI sail. | What do I do?\n", encoding="utf-8")
     with pytest.raises(ValueError, match="I sail"):
         read_questions(file)
+
+
+def test_the_served_encoder_recalls_as_its_card_says() -> None:
+    questions, encode = read_questions(), ServedEncoder(REPOSITORY / "cpu" / "encoder" / "1")
+    facts, direct, implied, unrelated = map(
+        encode, (questions.facts, questions.direct, questions.implied, questions.unrelated)
+    )
+    # Processors round int8 products differently.
+    assert hits(facts, direct, 1) == pytest.approx(0.894, abs=0.03)
+    assert hits(facts, direct, 3) == pytest.approx(0.973, abs=0.03)
+    assert hits(facts, implied, 3) == pytest.approx(0.602, abs=0.04)
+    assert recalled(facts, direct, 0.3) == pytest.approx(0.965, abs=0.03)
+    assert falsely_recalled(facts, unrelated, 0.3) == pytest.approx(0.2, abs=0.05)
