@@ -48,7 +48,7 @@ eval: $(INSTALLED) ## Measure the embedded models on held-out texts; writes benc
 lock: ## Resolve requirements.lock again from pyproject.toml (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }
 	uv pip compile pyproject.toml --universal --python-version 3.10 --generate-hashes --no-emit-index-url \
-	  --extra embedded --extra redis --group dev -o requirements.lock $(ARGS)
+	  --extra embedded --extra redis --extra postgres --group dev -o requirements.lock $(ARGS)
 
 venv: $(INSTALLED) ## Build .venv: the only set-up
 

@@ -129,7 +129,8 @@ class RequestContext:
     is out or the request was given up. ``path_parameters`` are the parts of the path that the path's template names,
     ``query`` what stood behind it. ``span`` is the one under which whatever is done next happens: the request's own, or
     that of the upstream that is being asked. ``conversation`` has the canonical messages as the client sent them,
-    ``error_code`` what the client was told went wrong.
+    ``error_code`` what the client was told went wrong. ``may_be_kept`` is whether the client lets what it says be kept,
+    where that is no longer in the body because the gateway has seen to it.
     """
 
     request_id: str
@@ -157,6 +158,7 @@ class RequestContext:
     query: str = ""
     span: Span = NOT_TRACED
     conversation: Sequence[Mapping[str, Any]] = ()
+    may_be_kept: bool | None = None
     error_code: str | None = None
 
     def remaining_s(self) -> float:

@@ -92,7 +92,7 @@ class MemoryFilter:
             return request
         timeout_s = min(self._timeout_s, context.remaining_s())
         recalled = await self._memories.recall(key, said[-_ASKED_CHARS:], timeout_s=timeout_s)
-        if request.messages[-1]["role"] == "user" and _may_be_stored(request):
+        if request.messages[-1]["role"] == "user" and _may_be_stored(request, context):
             kept = self._worth_keeping(said)
             if kept and (self.name, "kept") not in context.filter_state:
                 context.filter_state[self.name, "kept"] = True  # once, though several agents may be asked
@@ -159,8 +159,10 @@ def _newest_said(request: ChatRequest) -> str | None:
     return None if newest is None else message_text(newest).strip() or None
 
 
-def _may_be_stored(request: ChatRequest) -> bool:
+def _may_be_stored(request: ChatRequest, context: RequestContext) -> bool:
     """Whether the client's body says nothing else. Where it is lost, it said so if it was one that might have."""
+    if context.may_be_kept is not None:
+        return context.may_be_kept
     written: Mapping[str, Any] | None = request.native
     if written is None and request.dialect == "openai_responses":
         return request.extras.get("store") is True

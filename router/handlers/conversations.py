@@ -100,6 +100,7 @@ class StatefulResponses:
             return await self._inner(context, body)
         scope = scope_of(context, self._policy.tenant_header)
         past = await self._past(scope, asked)
+        context.may_be_kept = asked.store is not False  # the body says no: providers are not to keep anything
         exchange = _Exchange(context, scope, asked, items, past, stored, needed, _echo(asked, stored))
         return await self._answered(exchange, await self._inner(context, asked.body(past, items)))
 

@@ -29,6 +29,7 @@ from router.runtime.agents import (
     filtered_agents,
     models_in_use,
 )
+from router.runtime.conversations import ConversationState
 from router.runtime.functions import Functions
 from router.runtime.guards import Guards
 from router.runtime.model_gateway import ModelGateway
@@ -126,8 +127,18 @@ class Runtime:
             signals=not config.overrides.disable_signals,
             header_prefixes=config.tracing.span_attributes.header_prefixes,
         )
+        state = await ConversationState.open(
+            config, state_dir=around.state_dir, workers=around.workers, metrics=self._metrics
+        )
+        self._closing.push_async_callback(state.close)
         return [
-            HttpListener(_options(config, listener), paths, recorder, self._access_log, access.authentication(listener))
+            HttpListener(
+                _options(config, listener),
+                state.around(paths),
+                recorder,
+                self._access_log,
+                access.authentication(listener),
+            )
             for listener, paths in self._paths(parts, models)
         ]
 

@@ -269,7 +269,6 @@ _UNTRANSLATABLE: list[tuple[str, dict[str, Any], tuple[str, ...]]] = [
     ("messages", {"container": "container_1"}, ("chat", "azure", "responses", "converse")),
     ("messages", {"mcp_servers": [{"type": "url", "url": "x"}]}, ("chat", "azure", "responses", "converse")),
     ("responses", {"background": True}, ("chat", "azure", "messages", "converse")),
-    ("responses", {"conversation": "conv_1"}, ("chat", "azure", "messages", "converse")),
     ("responses", {"prompt": {"id": "pmpt_1"}}, ("chat", "azure", "messages", "converse")),
 ]
 

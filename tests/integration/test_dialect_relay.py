@@ -37,7 +37,7 @@ BODIES: Mapping[str, str] = {
     ),
     "responses": (
         '{"input":"Gr\\u00fc\\u00dfe","truncation":"auto","max_tool_calls":3,"include":["reasoning.encrypted_content"],'
-        '"stream":STREAM,"text":{"verbosity":"low"},"model":"MODEL"}'
+        '"stream":STREAM,"store":false,"text":{"verbosity":"low"},"model":"MODEL"}'
     ),
 }
 HEADERS: Mapping[str, Mapping[str, str]] = {

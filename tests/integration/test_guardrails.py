@@ -214,7 +214,7 @@ async def test_pictures_pass_visibly_or_not_at_all(gateway: Gateway) -> None:
     status, headers, _ = await gateway.post(CHAT, body)
     assert (status, headers["x-trident-guard-unseen"]) == (200, "image")
     assert (await gateway.post(CHAT, body, to="strict"))[0] == 400
-    path, referring = responses(ANYONE, previous_response_id="resp_1")
+    path, referring = responses(ANYONE, prompt={"id": "pmpt_1"})
     assert (await gateway.post(path, referring, to="strict"))[0] == 400
 
 
