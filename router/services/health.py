@@ -66,9 +66,9 @@ class Health:
             else:
                 await self._news(service, said)
 
-    async def _news(self, service: str, said: int) -> None:
+    async def _news(self, service: str, said: int | None) -> None:
         async with self._changed:
-            while not self._left and self._statuses.get(service, said) == said:
+            while not self._left and self._statuses.get(service, _Status.SERVICE_UNKNOWN) == said:
                 await self._changed.wait()
 
     async def _watch(self) -> None:
