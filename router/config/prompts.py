@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from router.config.fields import (
+    VALUE,
     Duration,
     Headers,
     Kind,
@@ -124,7 +125,7 @@ class Parameter(Section):
         kinds = _PLAIN_TYPES.get(str(info.data.get("type")))
         for each in value if isinstance(value, tuple) else (value,):
             if kinds is not None and each is not None and type(each) not in kinds:
-                refuse(f"{each!r} is not of the parameter's type.", f"Write {_TYPE_HINTS[kinds]}.")
+                refuse(f"{VALUE} is not of the parameter's type.", f"Write {_TYPE_HINTS[kinds]}.")
         return value
 
 
