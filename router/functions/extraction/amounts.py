@@ -45,7 +45,7 @@ def amounts(
     free = [each for each in numbers if taken.isdisjoint(range(each.first, each.last))]
     found = [_measured(tokens, each, begins, ends) for each in free]
     places = {place for each in found for place in range(each.first, each.end)}
-    found += [each for each in _of_one(tokens, taken | places)]
+    found += _of_one(tokens, taken | places)
     return tuple(_summed(sorted(found, key=lambda each: each.first), tokens))
 
 
@@ -110,7 +110,7 @@ def _of_one(tokens: Sequence[Token], taken: Set[int]) -> Iterator[Amount]:
             and before.folded in _ARTICLES
             and place - 1 not in taken
             and (place < 2 or place - 2 not in taken)
-        ):  # noqa: PLR2004
+        ):
             yield Amount(1.0, place - 1, place, place + 1, (unit,))
         elif token.folded.endswith("ly") or (before is not None and before.folded in {"each", "every"}):
             yield Amount(1.0, place, place + 1, place + 1, (unit,))

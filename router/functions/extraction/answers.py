@@ -7,21 +7,23 @@ import re
 from router.functions.extraction.candidates import trimmed
 from router.functions.extraction.profiles import Profile
 from router.functions.extraction.reading import Reading
+from router.functions.extraction.words import word_set
 
 _LEAD = re.compile(
-    r"^(?:(?:well|ok|okay|oh|so|please|yes|sure|hm|um),?\s+)*(?:(?:it'?s|it is|that'?s|that is|this is|call it|name it|named|called|my name is"
-    r"|the name is|i am|i'?m|make it|let'?s say|say|to say|that says|saying|with)\s+)?",
+    r"^(?:(?:well|ok|okay|oh|so|please|yes|sure|hm|um),?\s+)*"
+    r"(?:(?:it'?s|it is|that'?s|that is|this is|call it|name it|named|called|my name is|the name is|i am|i'?m|make it"
+    r"|let'?s say|say|to say|that says|saying|with)\s+)?",
     re.IGNORECASE,
 )
 _TAIL = re.compile(r",?\s+(?:please|thanks|thank you|pls|thx)[.! ]*$", re.IGNORECASE)
 _PREPOSITION = re.compile(r"^(?:to|in|at|from|for|near|around|by|on|nach|von|in|à|de|en|a)\s+", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(?:the|a|an|my|our)\s+")
-_NO_ANSWERS = frozenset(
-    ("no", "nope", "none", "nothing", "cancel", "stop", "never mind", "nevermind", "forget it", "i don't know", "don't know",
-     "not sure", "help", "what", "why", "i have no idea", "no idea", "whatever", "any", "anything", "anywhere", "idk", "yes", "ok")
-)  # fmt: skip
+_NO_ANSWERS = word_set(
+    "no nope none nothing cancel stop nevermind help what why whatever any anything anywhere idk yes ok"
+) | {
+    "never mind", "forget it", "i don't know", "don't know", "not sure", "i have no idea", "no idea"
+}  # fmt: skip
 _MOST_WORDS = 6
-_SHORTEST = 2
 
 
 def answer(asked: Profile, reading: Reading) -> str | None:

@@ -12,15 +12,16 @@ from router.functions.extraction.vocabulary import ARTICLES
 from router.functions.extraction.words import fold, stem
 from router.functions.targets import JsonValue
 
-_NEGATIONS = frozenset({"not", "no", "without", "instead", "rather", "nicht", "pas", "kein", "keine"})
+_NEGATIONS = frozenset({"not", "without", "nicht", "pas", "ohne", "sans", "kein", "keine", "no", "sin"})
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A value that a parameter may have, with the tokens that it takes up (none where ``first`` is ``last``).
 
-    ``score`` is between 0 and 1. ``day`` or ``clock``: the value is only that half of a date with a time. ``later_days``:
-    the value is so many days after a day that was named before. ``sure`` is false where the text can be read in two ways.
+    ``score`` is between 0 and 1. ``day`` or ``clock``: the value is only that half of a date with a time.
+    ``later_days``: the value is so many days after a day that was named before. ``sure`` is false where the text can be
+    read in two ways.
     """
 
     value: JsonValue
@@ -59,7 +60,7 @@ def negated(reading: Reading, first: int) -> bool:
         if reading.word(place) == "of" and reading.word(place - 1) in {"instead", "rather"}:
             return True
         place -= 1
-    return place >= 0 and reading.word(place) in {"not", "nicht", "pas"}
+    return place >= 0 and reading.word(place) in _NEGATIONS
 
 
 def cue_of(reading: Reading, first: int, reach: int = 3) -> str:
@@ -75,7 +76,7 @@ def cue_of(reading: Reading, first: int, reach: int = 3) -> str:
 
 def trimmed(text: str) -> str:
     """A free text without what only separates it."""
-    return text.strip().strip("\"“”'‘’«» ").rstrip(".,;:!").strip()
+    return text.strip().strip("\"“”'\u2018\u2019«» ").rstrip(".,;:!").strip()
 
 
 def windows(reading: Reading, width: int) -> Iterator[tuple[int, int, str]]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from router.functions.extraction.candidates import Candidate, label_before, negated, windows
 from router.functions.extraction.names import Mention
-from router.functions.extraction.profiles import Profile
+from router.functions.extraction.profiles import Profile, Role
 from router.functions.extraction.reading import Reading
 from router.functions.extraction.vocabulary import FUNCTION_WORDS, NEGATIONS, REQUEST_WORDS
-from router.functions.extraction.words import akin, fold, stem, unaccented, words_of
+from router.functions.extraction.words import akin, stem, unaccented, words_of
 from router.functions.targets import JsonValue
 
 _MAX_WORDS = 4
@@ -24,7 +24,7 @@ _UNSPOKEN = frozenset(
 _POSITIVE = frozenset({"yes", "yeah", "yep", "sure", "ja", "oui", "si", "true", "definitely", "absolutely", "correct"})
 _NEGATIVE = frozenset({"no", "nope", "nah", "nein", "non", "false", "never"})
 _FROM = frozenset({"from", "von", "aus", "de", "desde", "depuis", "out"})
-_TO = frozenset({"to", "into", "in", "nach", "en", "a", "vers", "hacia", "auf", "ins", "for", "for", "towards", "zu"})
+_TO = frozenset({"to", "into", "in", "nach", "en", "a", "vers", "hacia", "auf", "ins", "for", "towards", "zu"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,11 @@ def _ways(profile: Profile) -> list[_Way]:
 def _alike(way: _Way, reading: Reading, first: int, last: int, joined: str) -> float:
     if joined == way.joined or unaccented(joined) == unaccented(way.joined):
         return 0.95
-    if stem(joined) == stem(way.joined) and len(joined) > 2:  # noqa: PLR2004  # of two letters nothing is left
+    if stem(joined) == stem(way.joined) and len(joined) > 2:  # of two letters nothing is left
         return 0.93
     if last - first == 1 and joined == way.head:
         return 0.85
-    if last - first == len(way.words) and len(joined) > 3:  # noqa: PLR2004
+    if last - first == len(way.words) and len(joined) > 3:
         words = [each.folded for each in reading.tokens[first:last]]
         if all(akin(one, other) for one, other in zip(words, way.words, strict=True)):
             return 0.87
@@ -153,9 +153,8 @@ def _mentioned(reading: Reading, words: frozenset[str]) -> int | None:
 def named_by_code(profile: Profile, reading: Reading) -> Iterator[Candidate]:
     """Countries, languages and currencies; their codes where the description asks for codes."""
     mentions = {"country": reading.countries, "language": reading.languages}.get(profile.kind, reading.currencies)
-    attached = {each.currency for each in reading.amounts if each.currency is not None}
     for order, mention in enumerate(mentions):
-        score = _role_score(profile, reading, mention, order, len(mentions), attached)
+        score = _role_score(profile, reading, mention, order, mentions)
         if score > 0 and not negated(reading, mention.first):
             value = (
                 mention.code
@@ -165,24 +164,28 @@ def named_by_code(profile: Profile, reading: Reading) -> Iterator[Candidate]:
             yield Candidate(value, score, mention.first, mention.last)
 
 
-def _role_score(
-    profile: Profile, reading: Reading, mention: Mention, order: int, count: int, attached: set[str | None]
-) -> float:
-    cue = next((word for word in reversed(reading.words_before(mention.first, 3)) if word in _FROM | _TO), "")
-    followed = reading.word(mention.last) in {"to", "into", "in", "nach", "en", "-", "–"}
+def _role_score(profile: Profile, reading: Reading, mention: Mention, order: int, mentions: Sequence[Mention]) -> float:
+    """How well a mention fits the side that the parameter is: what it comes from, or what it becomes."""
     if profile.role is None:
         return 0.9
+    side, score = _side(profile, reading, mention, several=len(mentions) > 1)
+    if side is None:
+        attached = any(each.currency is not None for each in reading.amounts)
+        if len(mentions) == 1 and not attached:
+            return 0.55 if profile.role == "end" else 0.5
+        side, score = ("start" if order == 0 else "end"), 0.6
+        return score if side == profile.role else 0.45
+    return score if side == profile.role else 0.3
+
+
+def _side(profile: Profile, reading: Reading, mention: Mention, *, several: bool) -> tuple[Role | None, float]:
     if profile.kind == "currency" and _is_attached(reading, mention):
-        return 0.92 if profile.role == "start" else 0.35
-    if cue in _FROM:
-        return 0.95 if profile.role == "start" else 0.2
-    if cue in _TO:
-        return 0.93 if profile.role == "end" else 0.3
-    if followed and count > 1:
-        return 0.9 if profile.role == "start" else 0.3
-    if count > 1 or attached:
-        return 0.6 if (order == 0) == (profile.role == "start") else 0.45
-    return 0.55 if profile.role == "end" else 0.5
+        return "start", 0.94
+    cue = next((word for word in reversed(reading.words_before(mention.first, 3)) if word in _FROM | _TO), "")
+    if cue:
+        return ("start", 0.95) if cue in _FROM else ("end", 0.93)
+    followed = reading.word(mention.last) in {"to", "into", "in", "nach", "en", "-", "\u2013"}
+    return ("start", 0.9) if followed and several else (None, 0.0)
 
 
 def _is_attached(reading: Reading, mention: Mention) -> bool:
@@ -190,7 +193,3 @@ def _is_attached(reading: Reading, mention: Mention) -> bool:
         each.currency == mention.code and (each.last <= mention.first <= each.last + 1 or mention.last == each.first)
         for each in reading.amounts
     )
-
-
-def folded_values(profile: Profile) -> Sequence[str]:
-    return [fold(str(each)) for each, _ in profile.choices]

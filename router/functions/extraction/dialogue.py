@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from router.context import Turn
 from router.functions.extraction.answers import answer
@@ -15,7 +16,7 @@ from router.functions.extraction.profiles import Profile, TargetProfile
 from router.functions.extraction.reading import Reading
 from router.functions.extraction.turns import LEAST, LEAST_OF_FOLLOW_UP, TurnValues, values_of
 from router.functions.extraction.vocabulary import BACK_REFERENCES, CONTINUATIONS
-from router.functions.extraction.words import stem
+from router.functions.extraction.words import stem, word_set
 from router.functions.extractor import ExtractedCall, PendingCall
 from router.functions.targets import Arguments, JsonValue
 
@@ -24,7 +25,7 @@ _MOST_CALLS = 8
 _SHORT_WORDS, _BRIEF_WORDS, _ANSWER_WORDS = 4, 8, 12
 _UNSURE = 0.62
 _STRONG, _CLEAR = 0.7, 0.9  # of what is said beside the answer to a question
-_POINTING_VERBS = frozenset("turn set make change keep move do get have switch put cancel".split())
+_POINTING_VERBS = word_set("turn set make change keep move do get have switch put cancel")
 
 ReadTurn = Callable[[str], Reading]
 
@@ -54,7 +55,7 @@ def calls_of(
     steps = _chain(target, conversation, pending, read)
     state: _State = known
     for step in steps[:-1]:
-        state = {**known, **_first(_applied(target, state, step, zone))}
+        state = {**known, **_applied(target, state, step, zone)[0]}
     states = _applied(target, state, steps[-1], zone) if steps else [state]
     if pending is None and steps and len(steps) == 1 and len(states) == 1:
         states = _by_clause(target, steps[-1].reading, read, zone) or states
@@ -125,7 +126,7 @@ def _points_back(words: Sequence[str]) -> bool:
     """ "It" in "will it rain" points nowhere."""
     clear = BACK_REFERENCES - {"it", "that", "there", "too"}
     return not clear.isdisjoint(words) or any(
-        one in _POINTING_VERBS and other in {"it", "that"} for one, other in zip(words, words[1:], strict=False)
+        one in _POINTING_VERBS and other in {"it", "that"} for one, other in pairwise(words)
     )
 
 
@@ -264,15 +265,7 @@ def _alike(target: TargetProfile, first: TurnValues, second: TurnValues) -> bool
     return len(differing) > 1 and len(shared) == len(second.single) and len(timed) < len(shared)
 
 
-def _first(states: Sequence[_State]) -> _State:
-    return states[0]
-
-
 def _call(target: TargetProfile, state: _State) -> ExtractedCall:
     arguments: Arguments = {name: each.value for name, each in state.items() if each.value is not None}
     uncertain = tuple(name for name, each in state.items() if not each.sure and each.value is not None)
     return ExtractedCall(target.name, arguments, uncertain=uncertain)
-
-
-def parameters_in_order(target: TargetProfile) -> Iterator[str]:
-    return (each.name for each in target.parameters)

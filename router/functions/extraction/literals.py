@@ -14,7 +14,7 @@ LiteralKind: TypeAlias = Literal["quoted", "email", "uri", "phone", "iban", "uui
 
 _QUOTED = re.compile(
     r"\"(?P<a>[^\"\n]{1,2000})\"|“(?P<b>[^”\n]{1,2000})”|„(?P<c>[^“”\n]{1,2000})[“”]|«\s?(?P<d>[^»\n]{1,2000}?)\s?»"
-    r"|(?<!\w)'(?P<e>[^'\n]{1,200}(?:'\w[^'\n]{0,200}){0,5})'(?!\w)|‘(?P<f>[^’\n]{1,2000})’"
+    r"|(?<!\w)'(?P<e>[^'\n]{1,200}(?:'\w[^'\n]{0,200}){0,5})'(?!\w)|\u2018(?P<f>[^\u2019\n]{1,2000})\u2019"
 )
 _EMAIL = re.compile(
     r"(?<![\w.+-])[\w.+-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,6}[A-Za-z]{2,24}(?![\w@-])"
@@ -132,7 +132,7 @@ def _shape(example: str) -> str:
     parts = []
     for run in _RUN.findall(example):
         if run[0].isdigit():
-            parts.append(rf"\d{{{len(run)}}}" if len(run) < 4 else rf"\d{{{len(run) - 1},{len(run) + 1}}}")  # noqa: PLR2004
+            parts.append(rf"\d{{{len(run)}}}" if len(run) < 4 else rf"\d{{{len(run) - 1},{len(run) + 1}}}")
         elif run[0].isalpha():
             parts.append("[A-Za-z]" if len(run) == 1 else rf"[A-Za-z]{{1,{max(4, len(run))}}}")
         else:

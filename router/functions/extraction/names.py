@@ -9,7 +9,7 @@ from babel import Locale
 from babel.numbers import get_currency_name
 
 from router.functions.extraction.vocabulary import LANGUAGES, Language
-from router.functions.extraction.words import Token, unaccented
+from router.functions.extraction.words import Token, unaccented, word_set
 
 _MAX_WORDS = 5
 _COUNTRY_ALIASES = {
@@ -29,9 +29,9 @@ _CURRENCY_ALIASES = {
 }  # fmt: skip
 SYMBOLS = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR", "₩": "KRW", "₺": "TRY", "₽": "RUB", "₪": "ILS"}
 # Words of everyday that CLDR has as names of rare languages or currencies.
-_EVERYDAY = frozenset(
-    "bar den ga he is it no so to we yao even iron kom luba mon root sun fang dollar pound peso pesos real tai as "
-    "do am an be in my or us me at id ie la de es se al na".split()
+_EVERYDAY = word_set(
+    "bar den ga he is it no so to we yao even iron kom luba mon root sun fang dollar pound peso pesos",
+    "real tai as do am an be in my or us me at id ie la de es se al na",
 )
 _CODE_CHARS = 3
 
@@ -112,7 +112,7 @@ def currencies() -> Lexicon:
         for code, name in locale.currencies.items():
             if "(" not in name and name != code:
                 codes.add(code)
-                names |= {each: code for each in (name, get_currency_name(code, count=2, locale=locale))}
+                names |= dict.fromkeys((name, get_currency_name(code, count=2, locale=locale)), code)
         if language == "en":
             english = dict(names)
     last_words: dict[str, set[str]] = {}

@@ -63,7 +63,7 @@ def _digits(text: str, tokens: Sequence[Token], index: int) -> Numeral | None:
     after = tokens[last] if last < len(tokens) else None
     if after is not None and after.folded in _MAGNITUDES and _is_magnitude(after, match.end(), tokens, last):
         value, last = value * _MAGNITUDES[after.folded], last + 1
-    negative = index > 0 and tokens[index - 1].text in {"-", "−"} and _stands_free(tokens, index - 1, token)
+    negative = index > 0 and tokens[index - 1].text in {"-", "\u2212"} and _stands_free(tokens, index - 1, token)
     return Numeral(-value if negative else value, index - 1 if negative else index, last)
 
 
@@ -82,7 +82,7 @@ def _value_of(digits: str) -> float:
         group = "," if comma < point else "."
         return float(digits.replace(group, "").replace(",", "."))
     if comma >= 0:
-        grouped = len(digits) - comma == 4 or digits.count(",") > 1  # noqa: PLR2004  # three digits behind the comma
+        grouped = len(digits) - comma == 4 or digits.count(",") > 1  # three digits behind the comma
         return float(digits.replace(",", "") if grouped else digits.replace(",", "."))
     return float(digits)
 
@@ -123,7 +123,7 @@ def _and_a_half(tokens: Sequence[Token], index: int, language: Language) -> Nume
     after = [each.folded for each in tokens[whole.last : whole.last + 4]]
     if after[:3] not in (["and", "a", "half"], ["und", "ein", "halb"], ["and", "one", "half"]):
         return None
-    factor = _MAGNITUDES.get(after[3], 1) if len(after) > 3 else 1  # noqa: PLR2004  # the word behind the half
+    factor = _MAGNITUDES.get(after[3], 1) if len(after) > 3 else 1  # the word behind the half
     return Numeral((whole.value + 0.5) * factor, index, whole.last + 3 + (factor > 1))
 
 
@@ -154,7 +154,7 @@ def _ends(tokens: Sequence[Token], index: int, language: Language) -> Iterator[i
 
 
 def _parsed(words: str, language: Language) -> float | None:
-    if len(words) < 2 or len(words) > 100:  # noqa: PLR2004  # a letter is no number; nor is an essay
+    if words == "ones" or len(words) < 2 or len(words) > 100:  # a letter is no number; nor is an essay
         return None
     if words in _ONE:
         return 1.0 if words not in {"a", "an"} else None

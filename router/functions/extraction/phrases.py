@@ -38,7 +38,8 @@ _INNER = frozenset(
         "am",
     }
 )
-_GLUE = frozenset({"-", "'", "’", "&", "."})
+_TITLED = frozenset({"Without", "With", "And", "The", "Of", "For", "Over", "Under"})
+_GLUE = frozenset({"-", "'", "\u2019", "&", "."})
 _ABBREVIATED = frozenset({"st", "dr", "mr", "mrs", "ms", "ft", "mt", "jr", "sr"})
 _MAX_WORDS = 7
 
@@ -149,7 +150,7 @@ def _end(tokens: Sequence[Token], first: int, taken: Set[int], words: _Words) ->
 
 def _is_label_of_name(token: Token, before: Token, words: _Words) -> bool:
     """Bay *Area*: what names the kind of thing is written as part of the name."""
-    return token.is_capitalised and before.is_capitalised and token.folded not in words.small
+    return token.is_capitalised and before.is_capitalised and (token.folded not in words.small or token.text in _TITLED)
 
 
 def _goes_on(tokens: Sequence[Token], place: int) -> bool:

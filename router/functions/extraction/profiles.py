@@ -1,82 +1,50 @@
-"""What kind of value a parameter takes, found out once from its type, format, name and description."""
+"""How the value of a parameter is recognised, found out once from all that its target says about it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal, TypeAlias
 
+from router.functions.extraction.kinds import Kind, is_format, kind_of
 from router.functions.extraction.literals import pattern_of
 from router.functions.extraction.units import Unit, unit_of
-from router.functions.extraction.words import fold, stem, stems_of, words_of
+from router.functions.extraction.words import fold, stem, stems_of, word_set, words_of
 from router.functions.targets import JsonValue, Parameter, Target
 
-Kind: TypeAlias = Literal[
-    "enum", "boolean", "number", "date", "date-time", "time", "duration", "email", "uri", "phone", "iban", "uuid", "ipv4",
-    "code", "country", "language", "currency", "postcode", "place", "person", "creator", "name", "text", "topic", "open",
-]  # fmt: skip
 Role: TypeAlias = Literal["start", "end"]
 
-_FORMATS: Mapping[str, Kind] = MappingProxyType(
-    {
-        "date": "date", "date-time": "date-time", "datetime": "date-time", "time": "time", "duration": "duration",
-        "email": "email", "idn-email": "email", "uri": "uri", "url": "uri", "phone": "phone", "tel": "phone",
-        "iban": "iban", "uuid": "uuid", "ipv4": "ipv4", "ip": "ipv4",
-    }
-)  # fmt: skip
-# Words of a parameter's name or, failing that, of its description, and what they make it. The first that fits counts.
-_BY_WORD: tuple[tuple[Kind, frozenset[str]], ...] = tuple(
-    (kind, frozenset(words.split()))
-    for kind, words in (
-        ("email", "email e-mail mail"),
-        ("uri", "url uri link website webpage"),
-        ("phone", "phone telephone mobile fax"),
-        ("iban", "iban"),
-        ("postcode", "postcode postal zip zipcode"),
-        ("language", "language lang"),
-        ("country", "country nation nationality"),
-        ("currency", "currency"),
-        ("date", "date day birthday deadline"),
-        ("time", "time"),
-        ("code", "id identifier code number sku reference ref serial barcode voucher coupon"),
-        ("topic", "query topic keyword keywords search about issue problem term terms question"),
-        ("text", "text message body content note notes comment memo reason subject description remark instructions"),
-        ("creator", "artist band author singer director composer writer brand"),
-        ("person", "person recipient assignee customer patient passenger contact driver employee user attendee owner "
-                   "beneficiary manager sender colleague guest attendees participants payee"),
-        ("place", "city location place town airport station address area neighbourhood neighborhood origin destination "
-                  "region district village where"),
-        ("name", "name title label song album movie film book"),
-    )
-)  # fmt: skip
-_START = frozenset(
-    "start starts begin from origin source departure depart departs departing leaving pickup pick check_in checkin arrival "
-    "first outbound after since sender earliest onwards".split()
+_START = word_set(
+    "start starts begin from origin source departure depart departs departing leaving pickup pick",
+    "check_in checkin arrival first outbound after since sender earliest onwards",
 )
-_END = frozenset(
-    "end ends until to destination target return returned returning last dropoff drop checkout due back through before "
-    "into latest expiry expires recipient arrive receiver beneficiary payee".split()
+_END = word_set(
+    "end ends until to destination target return returned returning last dropoff drop checkout due back",
+    "through before into latest expiry expires recipient arrive receiver beneficiary payee",
 )
-_PREPOSITIONS = frozenset("to from into through before after since until due".split())
-_PAST = frozenset(
-    "happened happen incident occurred was were created since past birth born placed purchased bought accident".split()
+_PREPOSITIONS = word_set("to from into through before after since until due")
+_PAST = word_set(
+    "happened happen incident occurred was were created since past birth born placed purchased bought", "accident"
 )
 _EXAMPLE = re.compile(
     r"(?:like|such as|e\.g\.,?|for example|example:|as in|format:?)\s+([A-Za-z0-9][\w./-]{2,40})", re.IGNORECASE
 )
 _EXAMPLES = re.compile(r"(?:such as|like|e\.g\.,?|for example)\s+([^.;()]{3,120})", re.IGNORECASE)
 _SYNONYMS = re.compile(r"\(([^()]{1,200})\)")
-_RANGE = re.compile(r"(?:from |between )?(-?\d+(?:\.\d+)?)\s*(?:to|and|-|–)\s*(-?\d+(?:\.\d+)?)")
+_RANGE = re.compile(r"(?:from |between )?(-?\d+(?:\.\d+)?)\s*(?:to|and|-|\u2013)\s*(-?\d+(?:\.\d+)?)")
 _OR = re.compile(r",|;|/|\bor\b|\band\b")
-_LIMITING = re.compile(r"\b(?:max|maximum|highest|at most|up to|limit|upper)", re.IGNORECASE)
+_MOST = word_set("max maximum highest most limit upper longest under cheaper largest")
+_LEAST = frozenset(["min", "minimum", "lowest", "smallest", "least", "shortest"])
 _VAGUE = frozenset(
     stem(word)
-    for word in "the a an of to for in on at by with from into and or is are be it its whether if use used using only include "
-    "included includes allow allowed number name names type kind value text string date day time iso code format per this "
-    "that which who what where when how many much maximum minimum max min highest smallest lowest least most must has have "
-    "such as like each their they get gets place takes takes up they customer user want wants should all any play mark".split()
+    for word in word_set(
+        "the a an of to for in on at by with from into and or is are be it its whether if use used using only",
+        "include included includes allow allowed number name names type kind value text string date day time",
+        "iso code format per this that which who what where when how many much maximum minimum max min",
+        "highest smallest lowest least most must has have such as like each their they get gets place takes",
+        "takes up they customer user want wants should all any play mark",
+    )
 )
 
 
@@ -99,7 +67,7 @@ class Profile:
     unit: Unit | None = None
     least: float | None = None
     most: float | None = None
-    limiting: bool = False
+    bound: Literal["least", "most"] | None = None
     coded: bool = False
     choices: tuple[tuple[JsonValue, tuple[str, ...]], ...] = ()
     examples: tuple[str, ...] = ()
@@ -118,8 +86,11 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class TargetProfile:
-    """The profiles of a target's parameters. ``domain`` are stems that the target itself is described with, ``labels`` those of the
-    names of its parameters, and of all that is said about those that are no names."""
+    """The profiles of a target's parameters.
+
+    ``domain`` are the stems that the target itself is described with, ``labels`` those of the names of its parameters,
+    and of all that is said about numbers and booleans.
+    """
 
     name: str
     parameters: tuple[Profile, ...]
@@ -140,11 +111,13 @@ def profile_of(target: Target) -> TargetProfile:
 
 
 def _profile(parameter: Parameter) -> Profile:
-    about = f"{parameter.description} {_hint(parameter)}"
+    about = (
+        parameter.description if is_format(parameter.format) else f"{parameter.description} {parameter.format or ''}"
+    )
     name_words, said_words = words_of(parameter.name), words_of(parameter.description)
     sample = _EXAMPLE.search(about)
     pattern = pattern_of([sample[1].rstrip(".")]) if sample and any(each.isdigit() for each in sample[1]) else None
-    kind = _kind(parameter, name_words, said_words, pattern is not None)
+    kind = kind_of(parameter, name_words, said_words, has_pattern=pattern is not None)
     bounds = _RANGE.search(parameter.description) if kind == "number" else None
     return Profile(
         parameter=parameter,
@@ -157,7 +130,7 @@ def _profile(parameter: Parameter) -> Profile:
         unit=(unit_of(name_words) or unit_of(said_words)) if kind == "number" else None,
         least=float(bounds[1]) if bounds else None,
         most=float(bounds[2]) if bounds else None,
-        limiting=_LIMITING.search(about.replace("_", " ")) is not None or bool({"max", "limit"} & set(name_words)),
+        bound=_bound((*name_words, *said_words)),
         coded="iso" in said_words or "code" in (*said_words, *name_words),
         choices=tuple((each, _ways_to_say(each, parameter.description)) for each in parameter.enum or ()),
         examples=_listed(_EXAMPLES.search(about)),
@@ -165,51 +138,6 @@ def _profile(parameter: Parameter) -> Profile:
         pattern=pattern,
         sample=sample[1] if sample else "",
     )
-
-
-def _hint(parameter: Parameter) -> str:
-    return "" if parameter.format is None or parameter.format in _FORMATS else parameter.format
-
-
-def _kind(parameter: Parameter, name: Sequence[str], said: Sequence[str], has_pattern: bool) -> Kind:
-    if parameter.enum is not None:
-        return "enum"
-    if parameter.type == "boolean":
-        return "boolean"
-    if parameter.type in {"integer", "number"}:
-        return "number"
-    if parameter.format in _FORMATS:
-        return _FORMATS[parameter.format]
-    if has_pattern:
-        return "code"
-    joined = {*name, "".join(name)}
-    for kind, words in _BY_WORD:
-        if not words.isdisjoint(joined):
-            return _narrowed(kind, name, said)
-    return _described(said)
-
-
-def _narrowed(kind: Kind, name: Sequence[str], said: Sequence[str]) -> Kind:
-    """What the description makes of a name that says little."""
-    if kind == "name" and not {"person", "company", "patient", "customer", "employee", "full"}.isdisjoint(
-        (*said, *name)
-    ):
-        return "person"
-    if kind == "person" and not {"email", "e-mail", "mail"}.isdisjoint((*said, *name)):
-        return "email"
-    if kind in {"place", "person"} and "country" in said and "iso" in said:
-        return "country"
-    return kind
-
-
-def _described(said: Sequence[str]) -> Kind:
-    """By the first words of a description, which name the thing as a rule."""
-    for kind, words in _BY_WORD:
-        if not words.isdisjoint(said[:3]) and kind not in {"code", "time", "name"}:
-            return kind
-    if "name" in said[:3] and "person" in said:
-        return "person"
-    return "name" if said[:1] == ("name",) else "open"
 
 
 def _role(name: Sequence[str], said: Sequence[str]) -> Role | None:
@@ -224,12 +152,18 @@ def _role(name: Sequence[str], said: Sequence[str]) -> Role | None:
     return None
 
 
+def _bound(words: Sequence[str]) -> Literal["least", "most"] | None:
+    if not _MOST.isdisjoint(words):
+        return "most"
+    return "least" if not _LEAST.isdisjoint(words) else None
+
+
 def _ways_to_say(value: JsonValue, description: str) -> tuple[str, ...]:
     """The value in words, then the synonyms that the description gives behind it: ``annual (vacation, PTO)``."""
     said = fold(str(value))
     ways = [said]
     match = re.search(
-        rf"(?<!\w){re.escape(str(value))}\s*(?:\(([^()]*)\)|(?:=|:|–)\s*([^,;()]+))", description, re.IGNORECASE
+        rf"(?<!\w){re.escape(str(value))}\s*(?:\(([^()]*)\)|(?:=|:|\u2013)\s*([^,;()]+))", description, re.IGNORECASE
     )
     if match is not None:
         ways += _split(match[1] or match[2])

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from router.functions.extraction import names
 from router.functions.extraction.amounts import Amount, amounts
-from router.functions.extraction.dates import DateReader, DateSpan
+from router.functions.extraction.calendar_days import DateSpan
+from router.functions.extraction.dates import DateReader
 from router.functions.extraction.literals import Verbatim, literals
 from router.functions.extraction.names import Mention
 from router.functions.extraction.numerals import numerals

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from router.functions.extraction.words import fold
+from router.functions.extraction.words import fold, word_set
 
 Dimension: TypeAlias = Literal["time", "mass", "length", "area", "data", "volume", "percent", "money"]
 
@@ -72,9 +73,9 @@ PAIRS = MappingProxyType(
         ("por", "ciento"): UNITS["percent"],
     }
 )
-_MONEY_WORDS = frozenset(
-    "price prices amount cost costs rent budget value fee fees salary money fare premium deductible payment sum "
-    "price_per preis betrag prix montant precio importe".split()
+_MONEY_WORDS = word_set(
+    "price prices amount cost costs rent budget value fee fees salary money fare premium deductible",
+    "payment sum price_per preis betrag prix montant precio importe",
 )
 _NOT_OF_MEASURE = frozenset({"t", "l", "m", "an", "mes", "min", "second", "g", "foot"})
 
@@ -84,7 +85,7 @@ def unit_of(words: Iterable[str]) -> Unit | None:
     given = [fold(each) for each in words]
     if not _MONEY_WORDS.isdisjoint(given):
         return Unit("money", 1.0)
-    for pair in zip(given, given[1:], strict=False):
+    for pair in pairwise(given):
         if pair in PAIRS:
             return PAIRS[pair]
     for word in given:

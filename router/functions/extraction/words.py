@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 MAX_CHARS = 4000  # of a turn that is read; the rest of a longer one is left out
 
-_TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+|\n|\S")
+_TOKEN = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*|\d+|\n|\S")
 _SUFFIXES = ("ations", "ation", "ances", "ance", "ences", "ments", "ment", "ings", "ing", "edly", "ed", "ly", "es", "s")
 _MIN_STEM = 4
 _MIN_SHARED = 6
@@ -38,13 +38,18 @@ class Token:
         return self.text[0].isupper()
 
 
+def word_set(*lines: str) -> frozenset[str]:
+    """The words of some lines."""
+    return frozenset(word for line in lines for word in line.split())
+
+
 def tokens_of(text: str) -> tuple[Token, ...]:
     """The tokens of a text, in order."""
     return tuple(Token(each[0], fold(each[0]), each.start(), each.end()) for each in _TOKEN.finditer(text))
 
 
 def fold(text: str) -> str:
-    return text.casefold().replace("’", "'")
+    return text.casefold().replace("\u2019", "'")
 
 
 def unaccented(text: str) -> str:
@@ -90,7 +95,7 @@ def akin(one: str, other: str) -> bool:
     return shared >= _MIN_SHARED and shared >= _SHARED_OF_LONGER * longer
 
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 

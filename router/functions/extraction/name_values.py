@@ -1,17 +1,18 @@
-"""Candidates of names and free texts: no list says what they may be, so what stands around them has to."""
+"""Candidates of names: no list says what they may be, so the words around them have to."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from types import MappingProxyType
 
-from router.functions.extraction.candidates import Candidate, label_after, label_before, negated, trimmed
+from router.functions.extraction.candidates import Candidate, cue_of, label_after, label_before, negated, windows
+from router.functions.extraction.date_values import side_of
+from router.functions.extraction.kinds import Kind
 from router.functions.extraction.literals import Verbatim
 from router.functions.extraction.phrases import Phrase
-from router.functions.extraction.profiles import Kind, Profile, Role
+from router.functions.extraction.profiles import Profile, Role
 from router.functions.extraction.reading import Reading
-from router.functions.extraction.typed_values import side_of
 from router.functions.extraction.words import fold, stem
 
 _Cues = Mapping[str, float]
@@ -40,7 +41,9 @@ _PERSON = _cues(
 )
 _RECEIVER = _cues((0.95, "to an a"), (0.85, "pay owe send fur for para pour beneficiary"), (0.6, "of from"))
 _MAKER = _cues((0.98, "by von"), (0.65, "from of de par hear listen play"))
-_NAMED = _cues((0.98, "named called titled name nombre"), (0.88, "at chez bei"), (0.5, "for in try reserve"))
+_NAMED = _cues(
+    (0.98, "named called titled name nombre"), (0.88, "at chez bei"), (0.62, "for in to see join try reserve")
+)
 _ABOUT = _cues(
     (0.95, "about regarding concerning mentioning containing uber sobre"),
     (0.85, "mention mentions contain matching like"),
@@ -65,22 +68,13 @@ _ALONE: Mapping[Kind, tuple[float, float]] = MappingProxyType(
         "open": (0.42, 0.4),
     }
 )
-_SAYING = re.compile(
-    r"\b(?:remind (?:me|us|him|her|them)(?! (?:on|at|in|tomorrow|today|every|about tomorrow)\b)(?: to| of| about)?|saying|says|tell (?:them|him|her|everyone|the team)|telling (?:them|him|her)|that reads|reading)(?: that)?:?\s",
-    re.IGNORECASE,
-)
-_BECAUSE = re.compile(r"\b(?:because(?: of)?|due to|weil|wegen|parce que?|porque)\s", re.IGNORECASE)
-_REST = re.compile(r":\s")
-_BODY = frozenset(stem(each) for each in ("text", "message", "body", "content"))
-_MAX_TEXT = 2000
-_WHEN_WORDS = frozenset({"on", "at", "by", "the", ".", "!", ",", "please", "um", "am"})
-_QUOTE_MARKS = "\"“„«'‘"
+_STREETS = frozenset({stem("address"), stem("street")})
 
 
 def names(profile: Profile, reading: Reading, found: Sequence[Phrase], domain: Set[str]) -> Iterator[Candidate]:
     """Phrases, quotations and identifiers, by the words before and behind them."""
     cues = _cues_of(profile)
-    for phrase in found:
+    for phrase in [*found, *_with_numbers(profile, reading, found)]:
         widened = _with_label(profile, reading, phrase)
         score = _name_score(profile, reading, phrase, cues, domain)
         if negated(reading, phrase.first):
@@ -90,6 +84,11 @@ def names(profile: Profile, reading: Reading, found: Sequence[Phrase], domain: S
             yield Candidate(value, min(score, 1.0), phrase.first, widened)
         if profile.kind == "place" and (last := _with_state(reading, phrase, found)) is not None:
             yield Candidate(_written(reading, phrase.first, last), min(score, 1.0) + 0.01, phrase.first, last)
+    for first, last, joined in windows(reading, 4) if profile.examples else ():
+        if joined in {"".join(each.split()) for each in profile.examples} and reading.taken.isdisjoint(
+            range(first, last)
+        ):
+            yield Candidate(reading.said(first, last), 0.93, first, last)
     if profile.kind in {"name", "open", "topic", "creator", "person"}:
         yield from _literal_names(profile, reading, cues, domain)
 
@@ -104,7 +103,32 @@ def _cues_of(profile: Profile) -> _Cues:
 
 def _written(reading: Reading, first: int, last: int) -> str:
     value = reading.said(first, last).strip(" .,;:!?")
-    return value.removesuffix("'s").removesuffix("’s") if " " in value and value.endswith(("'s", "’s")) else value
+    return (
+        value.removesuffix("'s").removesuffix("\u2019s")
+        if " " in value and value.endswith(("'s", "\u2019s"))
+        else value
+    )
+
+
+def _with_numbers(profile: Profile, reading: Reading, found: Sequence[Phrase]) -> Iterator[Phrase]:
+    """For addresses: the number before the street."""
+    if profile.kind != "place" or _STREETS.isdisjoint(profile.words):
+        return
+    for phrase in found:
+        first = phrase.first
+        letter = (
+            first < len(reading.tokens) - 1
+            and first > 0
+            and reading.tokens[first].start == reading.tokens[first - 1].end
+        )
+        if (
+            phrase.proper
+            and first > 0
+            and reading.tokens[first - 1].is_digits
+            and (letter or len(reading.tokens[first - 1].text) < 6)
+        ):
+            cue = cue_of(reading, first - 1, 2)
+            yield replace(phrase, first=first - 1, cue=cue, article="")
 
 
 def _with_state(reading: Reading, phrase: Phrase, found: Sequence[Phrase]) -> int | None:
@@ -139,14 +163,28 @@ def _name_score(profile: Profile, reading: Reading, phrase: Phrase, cues: _Cues,
         profile.role == "start"
         and profile.kind == "place"
         and not (phrase.cue and cue in cues)
-        and reading.word(phrase.last) in {"to", "nach", "-", "–", "→"}
+        and reading.word(phrase.last) in {"to", "nach", "-", "\u2013", "→"}
     ):
         score = 0.85
     if profile.role is not None and cue in {"in", "at", "en", "a"}:
         side = side_of(reading.words_before(phrase.first, 4))
         score = score if side is None else 0.95 if side == profile.role else 0.2
+    if phrase.article in {"a", "an"} and not phrase.proper and profile.kind in {"place", "person"}:
+        score -= 0.3
+    if (
+        profile.kind in {"name", "topic"}
+        and profile.required
+        and not phrase.proper
+        and _stands_before(reading, phrase, domain)
+    ):
+        score += 0.2
     score -= 0.4 * (phrase.mixed and profile.kind in {"place", "person", "creator", "name"})
     return score + _extra(profile, reading, phrase)
+
+
+def _stands_before(reading: Reading, phrase: Phrase, domain: Set[str]) -> bool:
+    """Right before what the target is about: *data engineer* jobs."""
+    return phrase.last < len(reading.tokens) and stem(reading.tokens[phrase.last].folded) in domain
 
 
 def _unaccented_cue(reading: Reading, phrase: Phrase) -> str:
@@ -162,13 +200,13 @@ def _extra(profile: Profile, reading: Reading, phrase: Phrase) -> float:
     extra = 0.08 if profile.required else 0.0
     if profile.examples and said in profile.examples:
         extra += 0.4
-    elif profile.kind == "open" and words and any(len(each) > 3 and words[-1].endswith(each) for each in profile.label):  # noqa: PLR2004
+    elif profile.kind == "open" and words and any(len(each) > 3 and words[-1].endswith(each) for each in profile.label):
         extra += 0.35
     if phrase.cue and label_before(profile, reading, phrase.first, 2):
         extra += 0.35
     if label_after(profile, reading, phrase.last) and profile.kind in {"open", "name"}:
         extra += 0.3
-    if profile.kind == "open" and not profile.examples and phrase.proper and extra < 0.1:  # noqa: PLR2004
+    if profile.kind == "open" and not profile.examples and phrase.proper and extra < 0.1:
         extra -= 0.1
     if profile.kind == "person" and phrase.proper and phrase.last - phrase.first > 1:
         extra += 0.04
@@ -199,69 +237,3 @@ def _literal_score(
     if literal.kind == "code" and profile.kind == "name":
         score = max(score, 0.72 if stem(cue) in domain else 0.6)
     return score
-
-
-def texts(profile: Profile, reading: Reading, others: Sequence[Profile]) -> Iterator[Candidate]:
-    """Quotations, and what follows "saying", "because", the parameter's own name or a colon."""
-    for each in reading.literals:
-        if each.kind == "quoted":
-            first, last = reading.first_token(each.start), reading.first_token(each.end - 1) + 1
-            score = 0.9 if profile.required else 0.6
-            if label_before(profile, reading, first, 4):
-                score += 0.1
-            elif any(
-                other is not profile and other.kind in {"text", "name"} and label_before(other, reading, first, 3)
-                for other in others
-            ):
-                score -= 0.4
-            yield Candidate(each.value, min(score, 1.0), first, last)
-    for start, score in _beginnings(profile, reading):
-        candidate = _from(reading, start, score, timed=any(each.kind in {"date", "date-time", "time"} for each in others))
-        if candidate is not None:
-            yield candidate
-
-
-def _beginnings(profile: Profile, reading: Reading) -> Iterator[tuple[int, float]]:
-    """Where a free text may begin, and how sure that is."""
-    reason = "reason" in profile.words or "caus" in profile.words
-    pattern = _BECAUSE if reason else _SAYING
-    match = pattern.search(reading.text) if reason or profile.required or not profile.label.isdisjoint(_BODY) else None
-    if match is not None:
-        yield match.end(), 0.92
-    for index, token in enumerate(reading.tokens[:-1]):
-        if not token.is_word or stem(token.folded) not in profile.label | (
-            profile.words if not profile.required else frozenset()
-        ):
-            continue
-        following = reading.tokens[index + 1]
-        if following.text in ":=" or following.folded in {"is", "ist", "est", "es"}:
-            yield following.end, 0.93
-    if profile.required:
-        rest = next((match for match in _REST.finditer(reading.text) if not _in_literal(reading, match.start())), None)
-        if rest is not None:
-            yield rest.end(), 0.8
-
-
-def _in_literal(reading: Reading, place: int) -> bool:
-    return any(each.start <= place < each.end for each in reading.literals)
-
-
-def _from(reading: Reading, start: int, score: float, *, timed: bool) -> Candidate | None:
-    """The text from ``start`` to the end of the turn; ``timed``: without a date or time at the end of it."""
-    rest = reading.text[start : start + _MAX_TEXT]
-    first = reading.first_token(start)
-    if first >= len(reading.tokens) or rest.lstrip()[:1] in _QUOTE_MARKS:
-        return None
-    last = _before_when(reading, first) if timed else len(reading.tokens)
-    value = trimmed(reading.text[start : reading.tokens[last - 1].end][:_MAX_TEXT]) if last > first else ""
-    return Candidate(value, score, first, last) if value else None
-
-
-def _before_when(reading: Reading, first: int) -> int:
-    """Behind the last token that is not part of a date or time at the end of the turn."""
-    when = {place for each in (*reading.dates, *reading.times) for place in range(each.first, each.last)}
-    last = len(reading.tokens)
-    place = last
-    while place > first and (place - 1 in when or reading.word(place - 1) in _WHEN_WORDS):
-        place -= 1
-    return place if any(each in when for each in range(place, last)) else last
