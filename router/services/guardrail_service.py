@@ -110,6 +110,8 @@ class GuardrailService:
             ruling = await guards.rule(ChatRequest({"model": "", "messages": messages}), context)
         except (ContentBlocked, GuardrailUnavailable):
             ruling = None  # the verdicts say so
+        except PayloadTooLarge as exc:
+            raise PayloadTooLarge(exc.message, param="texts") from exc
         self._add_verdicts(context, answer)
         if isinstance(ruling, Passed):
             for message in ruling.request.messages:

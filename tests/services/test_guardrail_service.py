@@ -158,7 +158,7 @@ async def test_topics_of_the_request_are_scored_by_the_orchestrator(served: Serv
         (checking("Hi.", guards=["nobody"]), "NOT_FOUND", "guards[0]"),
         (checking(guards=["jailbreak"]), "INVALID_ARGUMENT", "texts"),
         (checking(("robot", "Hi."), guards=["jailbreak"]), "INVALID_ARGUMENT", "texts[0].role"),
-        (checking("a" * 10_001, guards=["jailbreak"]), "INVALID_ARGUMENT", "messages"),
+        (checking("a" * 10_001, guards=["jailbreak"]), "INVALID_ARGUMENT", "texts"),
         (checking("a" * 40_001, definitions=[classifier()]), "INVALID_ARGUMENT", "texts"),
         (checking("Hi.", guards=["size"], direction=wire.DIRECTION_OUTPUT), "INVALID_ARGUMENT", "guards[0]"),
         (checking("Hi.", guards=["mover"], direction=wire.DIRECTION_OUTPUT), "INVALID_ARGUMENT", "guards[0]"),
