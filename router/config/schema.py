@@ -22,6 +22,7 @@ from router.config.providers import ModelAlias, ModelProvider
 from router.config.ratelimits import RateLimit
 from router.config.resilience import Resilience
 from router.config.routing import ModelMetricsSource, PromptCaching, Routing, RoutingPreference
+from router.config.signals import Signals
 from router.config.state import StateStorage
 from router.config.tracing import Tracing
 from router.config.triton import Orchestrator, Triton
@@ -67,6 +68,7 @@ class Config(Section):
     system_prompt: Text | None = Field(default=None, description="System prompt for prompt targets.")
     state_storage: StateStorage | None = Field(default=None, description="Where conversations are kept.")
     tracing: Tracing = Field(default=Tracing(), description="What is recorded about requests.")
+    signals: Signals = Field(default=Signals(), description="What is looked for in finished conversations.")
     admin: Admin = Field(default=Admin(), description="The operator's port: metrics and health.")
     overrides: Overrides = Field(default=Overrides(), description="Global settings.")
     mode: Literal["llm", "prompt"] | None = Field(default=None, description="Accepted for older files.")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from router.config import Agent, Config
+from router.config.admin import Admin
 from router.config.introspection import item_of, sections_in, value_of
 
 FULL = """\
@@ -308,6 +309,8 @@ FULL = """\
       random_sampling: 25
       opentracing_grpc_endpoint: http://collector:4317
       trace_arch_internal: true
+      capture_content: true
+      stream_usage: false
       span_attributes:
         header_prefixes: [x-user-, x-org-]
         static: {environment: production}
@@ -318,19 +321,6 @@ FULL = """\
           distinct_id_header: x-user-id
           enabled: false
           capture_messages: true
-    overrides:
-      prompt_target_intent_matching_threshold: 0.6
-      optimize_context_window: true
-      use_agent_orchestrator: true
-      disable_signals: true
-      upstream_connect_timeout: 10s
-      upstream_tls_ca_path: /etc/ssl/certs/ca-certificates.crt
-      llm_routing_model: Plano-Orchestrator
-      agent_orchestration_model: openai/gpt-4o
-      function_model: embedded
-      orchestrator_model_context_length: 16384
-    mode: prompt
-    """
       otlp:
         - endpoint: http://collector:4317
           protocol: grpc
@@ -349,6 +339,21 @@ FULL = """\
       service_name: front-door
       resource: {deployment.environment.name: production}
       collector: {address: "::1", grpc_port: 4317, http_port: 4318}
+    signals: {encoder: encoder}
+    admin: {enabled: true, address: "::1", port: 9902}
+    overrides:
+      prompt_target_intent_matching_threshold: 0.6
+      optimize_context_window: true
+      use_agent_orchestrator: true
+      disable_signals: true
+      upstream_connect_timeout: 10s
+      upstream_tls_ca_path: /etc/ssl/certs/ca-certificates.crt
+      llm_routing_model: Plano-Orchestrator
+      agent_orchestration_model: openai/gpt-4o
+      function_model: embedded
+      orchestrator_model_context_length: 16384
+    mode: prompt
+    """
 
 ENVIRON = {
     name: f"value of {name}"
@@ -554,6 +559,18 @@ def test_operations(full: Config) -> None:
     assert (tracing.random_sampling, tracing.opentracing_grpc_endpoint) == (25.0, "http://collector:4317")
     assert tracing.span_attributes.static == {"environment": "production"}
     assert (tracing.exporters[0].enabled, tracing.exporters[0].capture_messages) == (False, True)
+    assert (tracing.capture_content, tracing.stream_usage) == (True, False)
+    plain, remote = tracing.otlp
+    assert (plain.protocol, plain.traces, plain.metrics) == ("grpc", True, False)
+    assert (remote.protocol, remote.timeout, remote.metrics_interval) == ("http/protobuf", 3.0, 15.0)
+    assert remote.headers == {"authorization": "value of COLLECTOR_TOKEN"}
+    assert (tracing.service_name, tracing.resource) == ("front-door", {"deployment.environment.name": "production"})
+    assert tracing.collector is not None
+    assert (tracing.collector.address, tracing.collector.grpc_port, tracing.collector.http_port) == ("::1", 4317, 4318)
+    assert (full.admin.enabled, full.admin.address, full.admin.port) == (True, "::1", 9902)
+    assert full.admin.port_is_chosen
+    assert full.signals.encoder == "encoder"
+    assert not Admin().port_is_chosen
     overrides = full.overrides
     assert overrides.prompt_target_intent_matching_threshold == 0.6
     assert overrides.upstream_connect_timeout == 10.0
@@ -567,13 +584,6 @@ def test_the_example_above_uses_every_key_that_there_is(load, full: Config) -> N
 
     def unused(value: object, annotation: object, path: str) -> set[str]:
         items, inner = [value], annotation
-    plain, remote = tracing.otlp
-    assert (plain.protocol, plain.traces, plain.metrics) == ("grpc", True, False)
-    assert (remote.protocol, remote.timeout, remote.metrics_interval) == ("http/protobuf", 3.0, 15.0)
-    assert remote.headers == {"authorization": "value of COLLECTOR_TOKEN"}
-    assert (tracing.service_name, tracing.resource) == ("front-door", {"deployment.environment.name": "production"})
-    assert tracing.collector is not None
-    assert (tracing.collector.address, tracing.collector.grpc_port, tracing.collector.http_port) == ("::1", 4317, 4318)
         if isinstance(value, tuple):
             items, inner = list(value), item_of(annotation)
         elif isinstance(value, dict):
