@@ -226,8 +226,12 @@ def _router_service(parts: Parts, engines: Engines) -> RouterService:
 
 def _guardrail_service(parts: Parts, engines: Engines) -> GuardrailService:
     config, guards = parts.config, engines.guards
-    models = {guardrail.name: guardrail.model or "" for guardrail in config.guardrails}
-    named = {name: NamedGuard(guard, models.get(name, "")) for name, guard in guards.by_name.items()}
+    asked = {guardrail.name: guardrail.topic.model for guardrail in config.guardrails if guardrail.topic is not None}
+    models = {scored: model for model, scored in guards.classifiers.items()}
+    for name, guard in guards.by_name.items():
+        if guard.check.model is not None:
+            asked[name] = models[guard.check.model]
+    named = {name: NamedGuard(guard, asked.get(name, "")) for name, guard in guards.by_name.items()}
     topics: dict[str, TopicScorer] = {
         guardrail.topic.model: guards.topics(guardrail.topic.model)
         for guardrail in config.guardrails

@@ -130,6 +130,7 @@ async def test_a_gateway_serves_both_ways_with_the_same_engines(world: World) ->
         guardrail_pb2.OUTCOME_BLOCK,
         guardrail_pb2.OUTCOME_PASS,
     ]
+    assert [verdict.model for verdict in checked.verdicts] == ["jailbreak", "orchestrator"]
     asked = [request for request in world.triton.requests if request.model == "jailbreak"]
     await world.ask(config, ATTACK)
     assert len([request for request in world.triton.requests if request.model == "jailbreak"]) == len(asked)
