@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import logging
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+from router.access.control import estimated_tokens
 from router.context import RequestContext
-from router.dialects.canonical import ChatRequest, JsonObject
+from router.dialects.canonical import ChatRequest, JsonObject, message_text
+from router.errors import GatewayError
 from router.functions.engine import FunctionEngine
 from router.handlers.answering_model import AnsweringModel
 from router.handlers.function_answers import FunctionAnswer
 from router.handlers.functions import UNCERTAIN_HEADER
 from router.routing import prompt
+from router.routing.models import ModelChoice
+
+logger = logging.getLogger(__name__)
 
 
 class FunctionAgent:
@@ -53,6 +59,22 @@ class FunctionAgent:
         plan = await self._engine.plan((self._name,), request, turns, timeout_s=context.remaining_s())
         if plan.uncertain:
             context.response_headers[UNCERTAIN_HEADER] = ", ".join(plan.uncertain)
-        choices = self._model.choices(request, context) if self._model is not None else ()
+        choices = () if plan.question is not None else await self._choices(request, context)
         outcome = await self._engine.carry_out(plan, request, context, has_model=bool(choices))
         return FunctionAnswer(outcome, request, context, self._model, choices)
+
+    async def _choices(self, request: ChatRequest, context: RequestContext) -> Sequence[ModelChoice]:
+        """Who may word the answer: nobody where a limit or a budget is reached. It counts as a request of its own."""
+        if self._model is None:
+            return ()
+        choices = self._model.choices(request, context)
+        if not choices:
+            return ()
+        said = sum(len(message_text(message)) for message in request.messages)
+        try:
+            await self._model.admit(context, choices, estimated_tokens(said))
+        except GatewayError as exc:
+            context.degraded.append("model")
+            logger.warning("no model to word the answer", extra={"request_id": context.request_id, "cause": repr(exc)})
+            return ()
+        return choices

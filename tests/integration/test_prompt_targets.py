@@ -65,10 +65,15 @@ def _scores(conversation: list[dict[str, str]], routes: list[dict[str, str]]) ->
 
 @asynccontextmanager
 async def _gateway(
-    folder: Path, api: FakeAgent, fakes: Mapping[str, FakeProvider] | None = None, *, extra: str = ""
+    folder: Path,
+    api: FakeAgent,
+    fakes: Mapping[str, FakeProvider] | None = None,
+    *,
+    extra: str = "",
+    provider: str = PROVIDER,
 ) -> AsyncIterator[tuple[Gateway, FakeAgent]]:
     """The gateway, and its agent ``travel``; ``fakes`` may have ``openai``."""
-    config = CONFIG + (PROVIDER if fakes else "") + extra
+    config = CONFIG + (provider if fakes else "") + extra
     async with FakeTriton() as triton, FakeAgent(reply="By train.") as travel:
         triton.orchestrator(_scores)
         environ = {"TRAVEL": travel.url, "API_HOST": host_of(api), "WEATHER_TOKEN": "w-secret"}
@@ -242,3 +247,20 @@ async def test_hosts_from_parameters_may_not_be_private(tmp_path: Path) -> None:
                 result: Any = await client.call_tool("get_weather", {"location": host})
                 assert result.is_error
                 assert "not a public address" in result.content[0].text
+
+
+async def test_beside_agents_a_model_words_answers_only_within_the_budget(tmp_path: Path) -> None:
+    key = "tr-0123456789012345678901234567890123456789"
+    budget = "budget: {usd: 0.001}"
+    extra = f"auth: {{keys: [{{name: alice, key: {key}, {budget}}}]}}\n"
+    priced = PROVIDER.replace("default: true", "default: true, price: {input: 1000, output: 1000}")
+    async with (
+        FakeAgent(behaviour=answers({"sky": "clear"})) as api,
+        providers("openai") as fakes,
+        _gateway(tmp_path, api, fakes, extra=extra, provider=priced) as (running, _),
+    ):
+        fakes["openai"].play(says("Clear."))
+        running.headers["authorization"] = f"Bearer {key}"
+        answer = await running.ask("any", text="What is the weather in Oslo like?", listener="front")
+        assert (answer.status, answer.text, answer.headers["x-trident-degraded"]) == (200, "Sky: clear", "model")
+        assert fakes["openai"].requests == []
