@@ -14,6 +14,7 @@ from router.observer.metrics_export import MetricsExport
 from router.observer.otlp_encoding import OtlpEncoder, resource_attributes
 from router.observer.otlp_export import destination
 from router.observer.otlp_spans import OtlpSpans
+from router.observer.overview import OverviewQuery
 from router.observer.posthog import PosthogDestination, PosthogSpans
 from router.observer.queries import Queries
 from router.observer.spans import SpanTaker
@@ -46,8 +47,9 @@ class Outlets:
         self.takers: tuple[SpanTaker, ...] = (self.store, *self._exporters())
 
     def register(self, queries: Queries) -> None:
-        """Answer questions about traces."""
+        """Answer questions about traces, and about what is going on."""
         TraceQueries(self.store).register(queries)
+        OverviewQuery(self._metrics, self.store).register(queries)
 
     async def open(self) -> None:
         """Begin to deliver and to collect. Raises ``OperatorError`` where the collector's port is taken."""
