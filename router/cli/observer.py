@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -10,6 +11,9 @@ import uvloop
 from router.cli.channel import SupervisorChannel
 from router.cli.options import LogOptions, logging_options
 from router.observer.process import ObserverOptions, observe
+
+# Where there is too little of the machine for both, requests are answered first.
+_NICENESS = 5
 
 
 @click.command("observer", hidden=True)
@@ -31,6 +35,7 @@ def observer_command(
 ) -> None:
     """Gather what the workers report, until SIGTERM. Started by `trident up`."""
     logs.apply(process="observer")
+    os.nice(_NICENESS)
     channel = SupervisorChannel(supervisor_fd)
     loaded = channel.receive_config()
     channel.end_with_supervisor()

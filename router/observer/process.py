@@ -23,21 +23,27 @@ from router.config.log_level import LEVELS
 from router.dialects.canonical import JsonObject
 from router.errors import OperatorError
 from router.observer.admin import AdminListener
+from router.observer.conversations import Conversations, Meanings
 from router.observer.metrics import MergedMetrics
 from router.observer.outlets import Outlets
 from router.observer.queries import Queries, QueryError
 from router.observer.requests import Content, RequestPipeline
 from router.observer.server import TelemetryServer
+from router.observer.signal_reports import SignalReports
 from router.observer.triton_statistics import TritonStatistics
 from router.telemetry import catalogue
 from router.telemetry.instruments import Registry
 from router.telemetry.logs import set_log_level
 from router.triton.client import TritonClient
+from router.triton.models import Encoder
 
 logger = logging.getLogger(__name__)
 
 # For what workers have sent last to be handled, once they are gone.
 SETTLE_WITHIN_S = 3.0
+
+# With more than that to handle, signals are left out.
+_BEHIND_BYTES = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class Observer:
         self.merged = MergedMetrics(self._own)
         self.queries = Queries()
         self.admin: AdminListener | None = None
+        self._server: TelemetryServer | None = None
         self._statistics: TritonStatistics | None = None
         self._closing = AsyncExitStack()
 
@@ -91,18 +98,20 @@ class Observer:
         self._closing.push_async_callback(outlets.close)
         outlets.register(self.queries)
         await outlets.open()
+        triton = TritonClient(options.triton_url)  # loads nothing before it is asked
+        self._closing.push_async_callback(triton.close)
+        content = _content(config)
         pipeline = RequestPipeline(
             outlets.takers,
             static=config.tracing.span_attributes.static,
             service=config.tracing.service_name,
-            content=_content(config),
+            content=content,
+            signals=None if config.overrides.disable_signals else await self._signals(triton, content),
         )
         if options.models:
-            client = TritonClient(options.triton_url)
-            self._closing.push_async_callback(client.close)
-            self._statistics = TritonStatistics(client, options.models, self._own)
+            self._statistics = TritonStatistics(triton, options.models, self._own)
             self._run(self._statistics.run())
-        server = TelemetryServer(self.merged, self.queries, pipeline, self._own)
+        server = self._server = TelemetryServer(self.merged, self.queries, pipeline, self._own)
         self._closing.push_async_callback(server.close)
         self._run(server.run())
         self._closing.push_async_callback(_within, SETTLE_WITHIN_S, server.settled)
@@ -114,6 +123,15 @@ class Observer:
             await self.admin.open(config.admin.address, options.admin_port, reuse_port=True)
         # Last: whoever can connect finds everything there.
         await server.open(options.folder)
+
+    async def _signals(self, triton: TritonClient, content: Content | None) -> SignalReports:
+        encoder = self._config.signals.encoder
+        conversations = Conversations(None if encoder is None else Meanings(Encoder(triton, encoder)))
+        await conversations.warm_up()
+        return SignalReports(conversations.analyse, self._own, content, is_behind=self._is_behind)
+
+    def _is_behind(self) -> bool:
+        return self._server is not None and self._server.pending_bytes > _BEHIND_BYTES
 
     def missing(self) -> list[str]:
         """What is not there yet, of what the configuration needs."""

@@ -19,16 +19,31 @@ Analysis: TypeAlias = Callable[[str, Exchange], Awaitable[SignalReport]]
 
 
 class SignalReports:
-    """Has exchanges analysed, counts what is new, and says it on spans; snippets only where there is ``content``."""
+    """Has exchanges analysed, counts what is new, and says it on spans; snippets only where there is ``content``.
 
-    def __init__(self, analyse: Analysis, registry: Registry, content: Content | None = None) -> None:
+    While ``is_behind`` says so, exchanges are let go, and counted: spans, which cost a tenth, come first.
+    """
+
+    def __init__(
+        self,
+        analyse: Analysis,
+        registry: Registry,
+        content: Content | None = None,
+        *,
+        is_behind: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._analyse = analyse
         self._content = content
+        self._is_behind = is_behind
+        self._dropped = registry.sum(catalogue.TELEMETRY_DROPPED)
         self._signals = registry.sum(catalogue.SIGNALS)
         self._quality = registry.sum(catalogue.CONVERSATION_QUALITY)
 
     async def observe(self, exchange: Mapping[str, Any], answer: Answer | None, root: FinishedSpan | None) -> None:
         """Look at one exchange, as ``telemetry.frames`` has it; ``root`` is the span of its request."""
+        if self._is_behind():
+            self._dropped.add(1, "exchanges")
+            return
         report = await self._analyse(str(exchange.get("key")), _exchange(exchange, answer))
         for signal in report.signals:
             self._signals.add(1, signal.type)
