@@ -18,6 +18,9 @@ import psutil
 import pytest
 
 from router.aio import timeout
+from router.cli.instances import instance_folder
+from router.errors import OperatorError
+from router.observer.client import ask as observer_ask
 from tests.e2e.trident import (
     SECRET,
     TRIDENT,
@@ -376,6 +379,33 @@ async def test_all_workers_are_counted_in_one_place_and_a_second_instance_has_a_
             async with timeout(20):
                 while wanted not in await scraped(noted(state)["admin"]):
                     await asyncio.sleep(0.1)
+
+
+async def test_a_request_is_one_trace_that_goes_on_in_the_agent(
+    agent: FakeAgent, tmp_path: Path, state_dir: Path
+) -> None:
+    port = free_port()
+    config = write_config(tmp_path, agent, port=port)
+    async with up(config, state_dir, port) as instance:
+        await ask(instance, "No, that is wrong, I asked about Oslo, not Bergen.")
+        _, trace_id, parent_id, sampled = agent.requests[0].headers["traceparent"].split("-")
+        spans: list[dict[str, Any]] = []
+        async with timeout(20):
+            while not spans:
+                with contextlib.suppress(OperatorError):  # it is not there yet
+                    query = observer_ask(instance_folder(config, state_dir), "trace", id=trace_id)
+                    async with contextlib.aclosing(query) as results:
+                        spans = [each["span"] async for each in results if "span" in each]
+                await asyncio.sleep(0.05)
+    assert sampled == "01"
+    root, *others = spans
+    called = next(span for span in others if span["span_id"] == parent_id)
+    assert (root["name"], called["name"]) == ("POST /v1/chat/completions", "invoke_agent weather_agent")
+    assert called["parent_id"] == root["span_id"]
+    assert called["attributes"]["gen_ai.response.finish_reasons"] == ["stop"]
+    assert root["attributes"]["trident.conversation.quality"] in {"excellent", "good", "neutral", "poor", "severe"}
+    assert "Bergen" not in repr(spans)
+    assert "Sunny" not in repr(spans)
 
 
 async def test_a_telemetry_process_that_dies_costs_no_request(
