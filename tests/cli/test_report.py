@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from router.cli.report import config_sections, model_section
+from router.cli.report import admin_section, admin_url, config_sections, model_section
 from router.cli.status import Row
 from router.config import load_config
+from router.config.admin import Admin
 from tests.fakes.triton import FakeModel, FakeTriton
 
 CONFIG = """\
@@ -89,3 +90,24 @@ async def test_models_of_a_server_that_is_away_are_not_served() -> None:
         section = await model_section(("orchestrator",), triton.address, "Triton")
     assert not section.rows[0].well
     assert "cannot be reached" in section.rows[0].state
+
+
+@pytest.mark.parametrize(
+    ("address", "url", "reach"),
+    [
+        ("127.0.0.1", "http://localhost:9901", ""),
+        ("0.0.0.0", "http://localhost:9901", "reachable from other machines"),
+        ("10.0.0.7", "http://10.0.0.7:9901", ""),
+        ("fd00::7", "http://[fd00::7]:9901", ""),
+    ],
+)
+def test_the_operators_port_is_shown(address: str, url: str, reach: str) -> None:
+    admin = Admin(address=address)
+    assert admin_url(address, 9901) == url
+    metrics, ready = admin_section(admin, url).rows
+    assert (metrics.facts, metrics.state, metrics.well) == ((f"{url}/metrics",), reach, not reach)
+    assert ready.facts == (f"{url}/readyz",)
+
+
+def test_there_is_nothing_to_show_without_an_operators_port() -> None:
+    assert admin_section(Admin(enabled=False), None).rows == ()
