@@ -1,7 +1,7 @@
 """The parameter extraction section of the quality report: the embedded extractor on hand-written utterances.
 
-``python evaluate_functions.py`` prints it; ``functions_section`` is for ``evaluate.py``. What is measured is the gateway's
-own code (``router.functions.extraction``); no model and no network is asked.
+``python evaluate_functions.py`` prints it; ``functions_section`` is for ``evaluate.py``. What is measured is the
+gateway's own code (``router.functions.extraction``); no model and no network is asked.
 """
 
 from __future__ import annotations
@@ -214,7 +214,8 @@ def misses(judged: Sequence[Judged]) -> Iterator[str]:
     for each in judged:
         if not each.exact:
             calls = [(dict(call.arguments), call.uncertain) for call in each.calls]
-            yield f"{each.case.target.name}, {each.case.kind}: {each.case.turns}\n    wanted {each.case.wanted}\n    found  {calls}"
+            yield f"{each.case.target.name}, {each.case.kind}: {each.case.turns}"
+            yield f"    wanted {each.case.wanted}\n    found  {calls}"
 
 
 def main() -> None:

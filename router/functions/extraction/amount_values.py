@@ -86,9 +86,8 @@ def _before_name(reading: Reading, amount: Amount) -> bool:
     following = reading.tokens[amount.last] if amount.last < len(reading.tokens) else None
     if following is None or not following.is_word:
         return False
-    return following.is_capitalised and (
-        len(following.text) > 1 or following.start == reading.tokens[amount.last - 1].end
-    )
+    glued = following.start == reading.tokens[amount.last - 1].end
+    return following.is_capitalised and (glued or not following.text.isupper())
 
 
 def _limit(profile: Profile, reading: Reading, amount: Amount) -> float:

@@ -26,6 +26,11 @@ _NO_ANSWERS = word_set(
 _MOST_WORDS = 6
 
 
+def refuses(reading: Reading) -> bool:
+    """Whether a turn says that there is no answer."""
+    return trimmed(reading.text.casefold()) in _NO_ANSWERS
+
+
 def answer(asked: Profile, reading: Reading) -> str | None:
     """The whole turn as the value of a name or free text; ``None`` for other kinds and where it answers nothing."""
     if asked.kind not in {"text", "name", "topic", "open", "person", "place", "creator"} or asked.many:

@@ -16,6 +16,7 @@ Side: TypeAlias = Literal["start", "end"]
 Day: TypeAlias = datetime.date
 WEEK, MONTHS = 7, 12
 DAY_S = 86_400.0
+_LEAP_YEARS = 9  # a leap day is never further away
 
 _ORDINALS = frozenset({"st", "nd", "rd", "th", "er", "º", "."})
 _ORDINAL_WORDS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8}
@@ -86,11 +87,17 @@ class DayText:
         if year is not None:
             exact = Day(year, month, day)
             return DateSpan(first, last, exact, exact)
-        years = [this for this in (self.today.year + step for step in (0, 1, 2, 3, 4)) if is_day(this, month, day)]
-        past = [this for this in (self.today.year - step for step in (0, 1, 2, 3, 4)) if is_day(this, month, day)]
-        ahead = next(each for this in years if (each := Day(this, month, day)) >= self.today)
-        behind = next(each for this in past if (each := Day(this, month, day)) <= self.today)
+        ahead = self._nearest(month, day, 1)
+        behind = self._nearest(month, day, -1)
         return DateSpan(first, last, ahead, behind, rolls="year")
+
+    def _nearest(self, month: int, day: int, step: Literal[1, -1]) -> Day:
+        """The next such day from today on, or the newest until today. Raises ``ValueError`` where there is none."""
+        for years in range(_LEAP_YEARS):
+            year = self.today.year + step * years
+            if is_day(year, month, day) and (Day(year, month, day) - self.today).days * step >= 0:
+                return Day(year, month, day)
+        raise ValueError(day)
 
     def moved(self, count: float, unit: str, days: int) -> Day:
         """Today moved by calendar months or years where the unit is one of them, else by days."""

@@ -35,6 +35,7 @@ def in_ranges(spans: Sequence[DateSpan], view: DayText) -> Iterator[DateSpan]:
 def half_dates(view: DayText, found: Sequence[DateSpan], months: Mapping[str, int]) -> list[DateSpan]:
     """``found`` with the days that lack a month beside a date that has one: from 5 to 9 November, July 7 to 18."""
     halves = [half for span in found for half in (*_before(view, span), *_after(view, span, months))]
+    halves = [each for each in halves if not any(span.first < each.first < span.last for span in found)]
     places = {each.first for each in halves}
     spans = [*halves, *(span for span in found if span.first not in places)]
     return sorted(spans, key=lambda each: each.first)

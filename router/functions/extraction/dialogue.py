@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from router.context import Turn
-from router.functions.extraction.answers import answer
+from router.functions.extraction.answers import answer, refuses
 from router.functions.extraction.assignment import Assigned
 from router.functions.extraction.candidates import Candidate
 from router.functions.extraction.clauses import clauses
@@ -146,6 +146,8 @@ def _applied(target: TargetProfile, state: _State, step: _Step, zone: datetime.t
     if not step.continues:
         values = values_of(target, step.reading)
         return _merged(target, {}, values, step, zone)
+    if step.asked is not None and step.asked.kind != "boolean" and refuses(step.reading):
+        return [state]
     answered = answer(step.asked, step.reading) if step.asked is not None else None
     if step.asked is not None and answered is not None:
         return [{**state, step.asked.name: Value(answered)}]

@@ -9,7 +9,7 @@ from router.functions.extraction.profiles import Profile
 from router.functions.extraction.reading import Reading
 
 _POSTCODE_WORDS = frozenset({"postcode", "zip", "postal", "plz", "postleitzahl", "zipcode"})
-_POSTCODE_TOKENS = 4
+_POSTCODE_TOKENS = 6
 _MIN_CODE = 3
 
 
@@ -38,7 +38,12 @@ def codes(profile: Profile, reading: Reading) -> Iterator[Candidate]:
             named = label_before(profile, reading, first, 3) or cue_of(reading, first) in {"named", "called"}
             yield Candidate(each.value, 0.95 if named else 0.55, first, last)
     for index, token in enumerate(reading.tokens[1:], start=1):
-        if token.text.isupper() and len(token.text) > 2 and token.is_word and label_before(profile, reading, index, 2):
+        if (
+            token.text.isupper()
+            and len(token.text) >= _MIN_CODE
+            and token.is_word
+            and label_before(profile, reading, index, 2)
+        ):
             yield Candidate(token.text, 0.9, index, index + 1)
 
 
@@ -59,20 +64,18 @@ def _patterned(profile: Profile, reading: Reading) -> Iterator[Candidate]:
 
 def postcodes(profile: Profile, reading: Reading) -> Iterator[Candidate]:
     """What has digits in it, behind a word for postcode."""
-    labels = {"postcode", "zip", "postal", "plz", "postleitzahl", "zipcode"}
-    for index, token in enumerate(reading.tokens):
-        if not any(each.isdigit() for each in token.text) or labels.isdisjoint(reading.words_before(index, 4)):
+    for index in range(len(reading.tokens)):
+        if _POSTCODE_WORDS.isdisjoint(reading.words_before(index, 2)) or reading.word(index) in _POSTCODE_WORDS:
             continue
-        last = index + 1
-        while (
-            last < len(reading.tokens)
-            and last - index < 4
-            and (
-                reading.tokens[last].text.isupper()
-                or reading.tokens[last].is_digits
-                or reading.tokens[last].text == "-"
-            )
-        ):
+        last = index
+        while last < min(len(reading.tokens), index + _POSTCODE_TOKENS) and _may_be_postcode(reading, last):
             last += 1
-        yield Candidate(reading.said(index, last), 0.95, index, last)
-        return
+        said = reading.said(index, last) if last > index else ""
+        if any(each.isdigit() for each in said):
+            yield Candidate(said, 0.95, index, last)
+            return
+
+
+def _may_be_postcode(reading: Reading, index: int) -> bool:
+    token = reading.tokens[index]
+    return token.text.isupper() or token.is_digits or token.text == "-"

@@ -60,7 +60,8 @@ class Lexicon:
         return tuple(self._mentions(tokens, [unaccented(each.text) for each in tokens]))
 
     def _mentions(self, tokens: Sequence[Token], folded: Sequence[str]) -> Iterator[Mention]:
-        shouted = len(tokens) > 1 and all(each.text.isupper() for each in tokens if each.is_word)
+        words = [each.text for each in tokens if each.is_word]
+        shouted = len(words) > 1 and all(each.isupper() for each in words)
         index = 0
         while index < len(tokens):
             mention = self._longest(folded, index)
