@@ -15,7 +15,7 @@ ARGS ?=
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help demo test check fix bench eval lock venv clean distclean
+.PHONY: help demo test check fix bench eval protos lock venv clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PIP) install -q --no-deps --require-hashes -r requirements.lock; \
 	$(PIP) install -q --no-deps --no-build-isolation -e .; \
 	touch $@
+
+protos: $(INSTALLED) ## Generate router/protos/v1 from protos/
+	@$(BIN)/python tests/protos/generating.py
 
 clean: ## Remove caches and build output
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .cache build dist benchmarks/out

@@ -11,7 +11,7 @@ from typing import Any
 
 from router.config.document import Document
 from router.config.introspection import section_at
-from router.config.problems import KeyPath, Problem
+from router.config.problems import KeyPath
 from router.config.schema import Config
 
 # The active keys of each mapping, each with everything below it. `[]` is any list index, `[agent]` an entry of that
@@ -21,10 +21,13 @@ ACTIVE_KEYS = {
     "": (
         *("version", "model_aliases", "orchestrators", "triton", "limits", "auth", "ratelimits", "resilience"),
         *("routing_preferences", "model_metrics_sources", "prompt_caching", "filters", "guardrails"),
+        *("grpc", "services", "admin", "tracing", "signals", "state_storage"),
+        *("prompt_targets", "endpoints", "error_target", "system_prompt"),
     ),
     "agents[]": ("id", "url", "timeout", "headers", "dialect"),
-    "listeners[agent]": (*_LISTENER_KEYS, "router", "answer", "parallel"),
+    "listeners[agent]": (*_LISTENER_KEYS, "router", "answer", "parallel", "prompt_targets"),
     "listeners[agent].agents[]": ("id", "description", "default", "input_filters", "output_filters"),
+    "listeners[prompt]": (*_LISTENER_KEYS, "prompt_targets"),
     "listeners[model]": (*_LISTENER_KEYS, "max_retries", "moderations"),
     "model_providers[]": (
         *("model", "name", "access_key", "default", "provider_interface", "base_url", "dialects", "passthrough_auth"),
@@ -33,19 +36,14 @@ ACTIVE_KEYS = {
     ),
     "overrides": (
         *("llm_routing_model", "agent_orchestration_model", "orchestrator_model_context_length"),
-        *("upstream_connect_timeout", "use_agent_orchestrator"),
+        *("upstream_connect_timeout", "use_agent_orchestrator", "disable_signals", "upstream_tls_ca_path"),
+        *("prompt_target_intent_matching_threshold", "function_model"),
     ),
     "prompt_guards.input_guards": ("jailbreak",),
     "routing": (
         *("session_ttl_seconds", "session_max_entries", "session_cache"),
         *("routing_budget", "route_on_user_only", "model"),
     ),
-    "state_storage": ("type=memory", "type=sqlite", "type=redis", "connection_string"),
-}
-
-# Inactive keys that somebody may rely on for protection; loaded, but each with its own warning.
-PROTECTIVE_KEYS = {
-    "upstream_tls_ca_path": "Upstreams are checked against the system's certificates.",
 }
 
 
@@ -57,15 +55,6 @@ def inactive_keys(document: Document) -> tuple[KeyPath, ...]:
         return (mark.line, mark.column) if mark else (0, 0)
 
     return tuple(sorted(_inactive(document.data, "", ()), key=position))
-
-
-def not_enforced(document: Document, paths: tuple[KeyPath, ...]) -> list[Problem]:
-    """A warning for every inactive key that looks like protection."""
-    return [
-        document.warning(path, f"`{path[-1]}` is not enforced in this version. {PROTECTIVE_KEYS[str(path[-1])]}")
-        for path in paths
-        if path[-1] in PROTECTIVE_KEYS
-    ]
 
 
 def is_active(mapping: str, key: str, value: object = None) -> bool:

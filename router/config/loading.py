@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from router.config.access_checks import check_access, check_key_file
-from router.config.activity import inactive_keys, not_enforced
+from router.config.activity import inactive_keys
 from router.config.aws import complete_bedrock
 from router.config.document import Document
 from router.config.draft import Draft
@@ -67,7 +67,6 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> LoadedC
     if config is None or any(problem.severity == "error" for problem in problems):
         raise ConfigErrors(path, problems)
     inactive = inactive_keys(document)
-    problems += not_enforced(document, inactive)
     paths = tuple(dict.fromkeys(render_path(document.source(place)) for place in inactive))
     return LoadedConfig(config, path, in_file_order(problems), paths)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 
 from router.config import Config, ModelProvider
@@ -41,6 +42,20 @@ def build_model_router(config: Config) -> ModelRouter:
         for entry in config.model_providers
     ]
     return ModelRouter(entries, {name: alias.target for name, alias in config.model_aliases.items()})
+
+
+def build_client(config: Config) -> HttpClient:
+    """Who asks agents, providers and filters. Raises ``OperatorError`` for certificates that cannot be read."""
+    authorities = config.overrides.upstream_tls_ca_path
+    try:
+        tls = None if authorities is None else ssl.create_default_context(cafile=authorities)
+    except (OSError, ssl.SSLError) as exc:
+        raise OperatorError(
+            f"The certificates in {authorities} cannot be used: {exc.strerror or exc}.",
+            fix="Point overrides.upstream_tls_ca_path to a file with PEM certificates.",
+        ) from exc
+    timeout_s = config.overrides.upstream_connect_timeout or config.limits.connect_timeout
+    return HttpClient(connect_timeout_s=timeout_s, tls=tls)
 
 
 def build_services(config: Config) -> dict[str, ProviderService]:

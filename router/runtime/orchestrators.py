@@ -29,7 +29,8 @@ def on_triton(config: Config, name: str | None) -> Orchestrator | None:
     An entry of ``orchestrators`` by its name or model comes first; what is neither is the built-in one.
     """
     entry = next((each for each in config.orchestrators if name in (each.name, each.model)), None)
-    if entry is None and name is not None and build_model_router(config).knows(name):
+    # A bare name also means a model below the only wildcard, which the built-in orchestrator's is not.
+    if entry is None and name not in (None, DEFAULT_ORCHESTRATOR) and build_model_router(config).knows(str(name)):
         return None
     return entry or Orchestrator(name=DEFAULT_ORCHESTRATOR)
 

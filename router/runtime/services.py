@@ -26,7 +26,7 @@ from router.routing.router import AgentRouter
 from router.runtime.access import Access
 from router.runtime.agents import build_routers, models_in_use
 from router.runtime.guards import Guards
-from router.runtime.models import build_chats, build_model_router, build_prices, build_services
+from router.runtime.models import build_chats, build_client, build_model_router, build_prices, build_services
 from router.runtime.orchestrators import Orchestrators
 from router.runtime.parts import Parts, Surroundings
 from router.services.calls import Authenticate, CallLimits, Calls
@@ -44,7 +44,6 @@ from router.services.verdicts import NamedGuard
 from router.telemetry.access_log import AccessLog
 from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
-from router.upstream.http import HttpClient
 
 if TYPE_CHECKING:
     from router.protos.v1.guardrail_pb2_grpc import GuardrailServiceAsyncStub
@@ -177,7 +176,7 @@ class ServicesRuntime:
         triton = TritonClient(around.triton_url)
         opened.push_async_callback(triton.close)
         triton.open()
-        client = HttpClient(connect_timeout_s=config.limits.connect_timeout)
+        client = build_client(config)
         opened.push_async_callback(client.close)
         prices = build_prices(config)
         access = await Access.open(

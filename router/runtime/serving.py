@@ -33,14 +33,13 @@ from router.runtime.conversations import ConversationState
 from router.runtime.functions import Functions
 from router.runtime.guards import Guards
 from router.runtime.model_gateway import ModelGateway
-from router.runtime.models import build_prices, metric_models, model_list
+from router.runtime.models import build_client, build_prices, metric_models, model_list
 from router.runtime.parts import Parts, Surroundings
 from router.telemetry.access_log import AccessLog
 from router.telemetry.channel import Channel, Sink
 from router.telemetry.logs import set_log_level
 from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
-from router.upstream.http import HttpClient
 
 if TYPE_CHECKING:
     from router.services.server import GrpcServer  # loads gRPC
@@ -97,9 +96,7 @@ class Runtime:
         if models_in_use(config):
             triton.open()
         self._closing.push_async_callback(triton.close)
-        client = HttpClient(
-            connect_timeout_s=config.overrides.upstream_connect_timeout or config.limits.connect_timeout
-        )
+        client = build_client(config)
         self._closing.push_async_callback(client.close)
         prices = build_prices(config)
         access = await Access.open(

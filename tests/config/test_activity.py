@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.config.activity import ACTIVE_KEYS, PROTECTIVE_KEYS
+from router.config.activity import ACTIVE_KEYS
 from router.config.introspection import keys_at
 from router.config.schema import Config
 
@@ -20,13 +20,10 @@ LISTENERS = "listeners:\n  - {type: agent, name: l, port: 8001, agents: [{id: a,
         ("model_providers: [{model: m/x, base_url: 'http://h', provider_interface: openai}]\n", ()),
         ("routing: {session_ttl_seconds: 5, llm_provider: openai}\n", ("routing.llm_provider",)),
         ("state_storage: {type: sqlite}\n", ()),
-        ("state_storage: {type: postgres, connection_string: 'postgresql://h/d'}\n", ("state_storage.type",)),
-        (
-            "tracing: {random_sampling: 1, span_attributes: {static: {a: b}}, exporters: []}\n",
-            ("tracing.random_sampling", "tracing.span_attributes.static", "tracing.exporters"),
-        ),
-        ("overrides: {disable_signals: true}\nmode: llm\n", ("overrides.disable_signals", "mode")),
-        ("endpoints: {e: {endpoint: h}}\nprompt_targets: []\n", ("endpoints", "prompt_targets")),
+        ("state_storage: {type: postgres, connection_string: 'postgresql://h/d'}\n", ()),
+        ("tracing: {random_sampling: 1, span_attributes: {static: {a: b}}, exporters: []}\n", ()),
+        ("overrides: {optimize_context_window: true}\nmode: llm\n", ("overrides.optimize_context_window", "mode")),
+        ("endpoints: {e: {endpoint: h}}\nprompt_targets: []\n", ()),
     ],
 )
 def test_what_does_nothing_yet_is_listed(load, text: str, inactive: tuple[str, ...]) -> None:
@@ -36,11 +33,11 @@ def test_what_does_nothing_yet_is_listed(load, text: str, inactive: tuple[str, .
 
 
 def test_the_list_is_in_the_order_of_the_file(load) -> None:
-    text = "mode: llm\noverrides: {disable_signals: true}\ntracing: {random_sampling: 1}\n"
+    text = "mode: llm\noverrides: {optimize_context_window: true}\nrouting: {llm_provider: openai}\n"
     assert load(HEAD + LISTENERS + text).inactive_keys == (
         "mode",
-        "overrides.disable_signals",
-        "tracing.random_sampling",
+        "overrides.optimize_context_window",
+        "routing.llm_provider",
     )
 
 
@@ -51,21 +48,7 @@ def test_listeners_are_active_by_type(load) -> None:
         "  - {type: model, name: m, port: 2, timeout: 3s, router: plano_orchestrator_v1}\n"
         "  - {type: prompt, name: p, port: 3}\n"
     )
-    assert loaded.inactive_keys == ("listeners[0].max_retries", "listeners[1].router", "listeners[2]")
-
-
-@pytest.mark.parametrize(
-    ("text", "path", "line"),
-    [
-        (f"{HEAD}{LISTENERS}overrides: {{upstream_tls_ca_path: ca.pem}}\n", "overrides.upstream_tls_ca_path", 5),
-    ],
-)
-def test_protection_that_is_not_enforced_is_said_so_plainly(load, text: str, path: str, line: int) -> None:
-    loaded = load(text)
-    assert path in loaded.inactive_keys
-    (warning,) = [warning for warning in loaded.warnings if warning.path == path]
-    assert (warning.severity, warning.line) == ("warning", line)
-    assert "is not enforced in this version." in warning.message
+    assert loaded.inactive_keys == ("listeners[0].max_retries", "listeners[1].router")
 
 
 def test_the_table_names_only_keys_that_exist() -> None:
@@ -73,8 +56,3 @@ def test_the_table_names_only_keys_that_exist() -> None:
         parts = [part for part in mapping.split(".") if part]
         path = tuple(step for part in parts for step in ((part.partition("[")[0], 0) if "[" in part else (part,)))
         assert {key.partition("=")[0] for key in keys} <= set(keys_at(Config, path)), mapping
-
-
-def test_protective_keys_are_not_listed_once_they_are_active() -> None:
-    active = {key for keys in ACTIVE_KEYS.values() for key in keys}
-    assert not active & set(PROTECTIVE_KEYS)

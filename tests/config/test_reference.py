@@ -53,9 +53,9 @@ def test_its_example_is_a_configuration_without_warnings(load) -> None:
 
 def test_it_says_what_is_not_active() -> None:
     lines = render_reference().splitlines()
-    (targets,) = [line for line in lines if line.startswith("| `prompt_targets`")]
+    (mode,) = [line for line in lines if line.startswith("| `mode`")]
     (agents,) = [line for line in lines if line.startswith("| `agents` | list of [agents[]]")]
     (answer,) = [line for line in lines if line.startswith("| `answer`")]
-    assert targets.endswith("*Not active yet.* |")
+    assert mode.endswith("*Not active yet.* |")
     assert "active" not in agents
     assert answer.endswith("*Active only for `agent`.* |")
