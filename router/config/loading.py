@@ -9,6 +9,7 @@ from typing import Any
 
 from router.config.access_checks import check_access, check_key_file
 from router.config.activity import inactive_keys
+from router.config.admin_checks import check_admin
 from router.config.aws import complete_bedrock
 from router.config.document import Document
 from router.config.draft import Draft
@@ -59,7 +60,8 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> LoadedC
     config, invalid = validate(document, path.parent.absolute(), Config)
     problems += _beside(problems, invalid)
     draft = Draft(document)
-    for check in (check_references, check_models, check_listeners, check_access, check_guardrails, check_grpc):
+    checks = (check_references, check_models, check_listeners, check_access, check_guardrails, check_grpc, check_admin)
+    for check in checks:
         problems += _beside(problems, list(check(draft)))
     problems += _beside(problems, _missing_folder(draft, path.parent))
     problems += check_key_file(draft, config.auth if config is not None else None, path.parent.absolute(), environ)

@@ -106,7 +106,7 @@ class Observer:
             static=config.tracing.span_attributes.static,
             service=config.tracing.service_name,
             content=content,
-            signals=None if config.overrides.disable_signals else await self._signals(triton, content),
+            signals=None if config.overrides.disable_signals else self._signals(triton, content),
         )
         if options.models:
             self._statistics = TritonStatistics(triton, options.models, self._own)
@@ -124,10 +124,10 @@ class Observer:
         # Last: whoever can connect finds everything there.
         await server.open(options.folder)
 
-    async def _signals(self, triton: TritonClient, content: Content | None) -> SignalReports:
+    def _signals(self, triton: TritonClient, content: Content | None) -> SignalReports:
         encoder = self._config.signals.encoder
         conversations = Conversations(None if encoder is None else Meanings(Encoder(triton, encoder)))
-        await conversations.warm_up()
+        self._run(conversations.warm_up())
         return SignalReports(conversations.analyse, self._own, content, is_behind=self._is_behind)
 
     def _is_behind(self) -> bool:
