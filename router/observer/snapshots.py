@@ -74,7 +74,7 @@ def percentile(
 ) -> float | None:
     """The value below which ``share`` of what was recorded lies, evenly within its bucket; ``None`` without any."""
     for values in (recent, all_time):
-        counts = [sum(bucket) for bucket in zip(*(value.counts for value in values), strict=True)]
+        counts: list[int] = [sum(bucket) for bucket in zip(*(value.counts for value in values), strict=True)]
         wanted = sum(counts) * share
         if not wanted:
             continue
@@ -84,7 +84,8 @@ def percentile(
                 if index >= len(bounds):
                     return bounds[-1]
                 lower = bounds[index - 1] if index else 0.0
-                return round(lower + (bounds[index] - lower) * (wanted - below) / count, 6)
+                within: float = (wanted - below) / count
+                return round(lower + (bounds[index] - lower) * within, 6)
             below += count
     return None
 
