@@ -343,7 +343,7 @@ async def logs_a_request(instance: Instance) -> bool:
     """Whether a request is logged now; access lines are up to a tenth of a second late."""
     before = instance.messages().count("request")
     assert await ask(instance) == "Sunny in Oslo."
-    with contextlib.suppress(TimeoutError):
+    with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
         await until(lambda: instance.messages().count("request") > before, within_s=0.5)
     return instance.messages().count("request") > before
 
