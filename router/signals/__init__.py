@@ -1,0 +1,1 @@
+"""What a finished exchange says about its conversation: friction, failing tools, loops (docs/signals.md). Pure."""
