@@ -6,7 +6,9 @@ It can be told to fail. What it keeps are OpenTelemetry's own messages, decoded 
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
+import json
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from typing import Any, Literal
 import grpc
 import grpc.aio
 from aiohttp import web
+from google.protobuf import json_format
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
@@ -45,6 +48,7 @@ from router.aio import timeout
 
 _MAX_BYTES = 16 * 1024 * 1024
 _PROTOBUF = "application/x-protobuf"
+_JSON = "application/json"
 
 
 @dataclass(frozen=True)
@@ -209,7 +213,7 @@ class FakeCollector:
         body = await request.read()  # aiohttp has undone the compression
         signal: Literal["traces", "metrics"] = "metrics" if request.path.endswith("metrics") else "traces"
         self.deliveries.append(Delivery("http", signal, dict(request.headers), len(body)))
-        if request.content_type != _PROTOBUF:
+        if request.content_type not in (_PROTOBUF, _JSON):
             return web.Response(status=415)
         failure = await self.next_failure()
         if failure is not None:
@@ -217,11 +221,27 @@ class FakeCollector:
             return web.Response(status=failure.status, headers=headers)
         if body[:2] == b"\x1f\x8b":
             body = gzip.decompress(body)
+        if request.content_type == _JSON:
+            self.take_traces(_from_json(body))
+            return web.json_response({})
         if signal == "traces":
             response = self.take_traces(ExportTraceServiceRequest.FromString(body)).SerializeToString()
         else:
             response = self.take_metrics(ExportMetricsServiceRequest.FromString(body)).SerializeToString()
         return web.Response(body=response, content_type=_PROTOBUF)
+
+
+def _from_json(body: bytes) -> ExportTraceServiceRequest:
+    """OTLP/JSON is protobuf's JSON, but for its ids: hexadecimal, where protobuf has base64."""
+
+    def with_base64_ids(fields: dict[str, Any]) -> dict[str, Any]:
+        ids = ("traceId", "spanId", "parentSpanId")
+        return {
+            name: base64.b64encode(bytes.fromhex(value)).decode() if name in ids else value
+            for name, value in fields.items()
+        }
+
+    return json_format.ParseDict(json.loads(body, object_hook=with_base64_ids), ExportTraceServiceRequest())
 
 
 class _Traces(TraceServiceServicer):  # type: ignore[misc]
