@@ -11,13 +11,16 @@ import click
 import uvloop
 from rich.console import Console
 
+from router.cli.admin_port import admin_port
 from router.cli.instances import instance_folder
 from router.cli.loading import load_or_exit, print_warnings
+from router.cli.observer_keeper import ObserverKeeper, observer_arguments
 from router.cli.options import LogOptions, config_argument, logging_options, state_dir_option
 from router.cli.triton import triton_for
 from router.config import LoadedConfig
-from router.runtime import Surroundings, serve
+from router.runtime import Surroundings, models_in_use, serve
 from router.runtime.services import Part, config_for, serve_services
+from router.telemetry.channel import socket_address
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +66,10 @@ async def _serve(loaded: LoadedConfig, part: Part, state_dir: Path, logs: LogOpt
         surroundings = Surroundings(triton.url, folder)
         access_log = logs.access_log(part=part)
         if part in ("gateway", "all"):
-            await serve(loaded, surroundings, access_log=access_log, on_ready=announce)
+            with admin_port(loaded.config.admin) as port:
+                arguments = observer_arguments(triton.url, models_in_use(loaded.config), folder, 1, port)
+                async with ObserverKeeper(loaded, lambda: (*arguments, *logs.as_arguments())):
+                    told = replace(surroundings, telemetry=socket_address(folder))
+                    await serve(loaded, told, access_log=access_log, on_ready=announce)
         else:
             await serve_services(loaded.config, surroundings, (part,), access_log=access_log, on_ready=announce)

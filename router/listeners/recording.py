@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
@@ -69,32 +70,38 @@ class Outcome:
             self.answer.clear()
 
 
-class RequestRecorder:
-    """Records to ``metrics`` and, where there is one, to ``sink``.
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What is recorded of requests.
 
-    ``header_prefixes`` are those of request headers that become attributes of all spans: ``x-acme-`` makes
-    ``tenant.id`` of ``x-acme-tenant-id``. With ``signals``, conversations and their answers are handed to ``sink`` as
-    well, each message once. With ``stream_usage`` the tokens of streams are counted, whoever relies on them.
+    ``sampling`` is the share of them that is traced (0 to 1). With ``conversations``, they and their answers are handed
+    to the telemetry process, each message once. With ``stream_usage`` the tokens of streams are counted, whoever relies
+    on them. ``header_prefixes`` are those of request headers that become attributes of all spans: ``x-acme-`` makes
+    ``tenant.id`` of ``x-acme-tenant-id``; ``headers`` are recorded as they are, on the request's own span.
     """
 
+    sampling: float = 1.0
+    conversations: bool = True
+    stream_usage: bool = False
+    header_prefixes: Sequence[str] = ()
+    headers: Sequence[str] = ()
+
+
+class RequestRecorder:
+    """Records to ``metrics`` and, where there is one, to ``sink``."""
+
     def __init__(
-        self,
-        metrics: Metrics,
-        prices: PriceTable,
-        sink: Sink | None = None,
-        *,
-        sampling: float = 1.0,
-        signals: bool = True,
-        stream_usage: bool = False,
-        header_prefixes: Sequence[str] = (),
+        self, metrics: Metrics, prices: PriceTable, sink: Sink | None = None, recording: Recording | None = None
     ) -> None:
-        self._stream_usage = stream_usage
+        recording = recording or Recording()
         self._metrics = metrics
         self._prices = prices
         self._sink = sink
-        self._sampler = Sampler(sampling if sink is not None else 0.0)
-        self._signals = signals and sink is not None
-        self._header_prefixes = tuple(prefix.lower() for prefix in header_prefixes)
+        self._sampler = Sampler(recording.sampling if sink is not None else 0.0)
+        self._conversations = recording.conversations and sink is not None
+        self._stream_usage = recording.stream_usage
+        self._header_prefixes = tuple(prefix.lower() for prefix in recording.header_prefixes)
+        self._headers = tuple(recording.headers)
         self._seen: OrderedDict[str, int] = OrderedDict()
         self.wants_answers = sink is not None
 
@@ -120,14 +127,14 @@ class RequestRecorder:
     def finish(self, context: RequestContext, outcome: Outcome) -> float | None:
         """See ``Recorder``."""
         cost_usd = self._count(context, outcome)
-        if self._sink is None or (not context.span.recording and not (self._signals and context.conversation)):
+        if self._sink is None or (not context.span.recording and not (self._conversations and context.conversation)):
             return cost_usd
         if context.span.recording:
             self._complete_span(context, outcome, cost_usd)
         message = {
             "type": "request",
             "trace": frames.trace_fields(context.span.trace) if context.span.recording else None,
-            "exchange": self._exchange(context, outcome) if self._signals and context.conversation else None,
+            "exchange": self._exchange(context, outcome) if self._conversations and context.conversation else None,
             "dialect": context.dialect,
             "stream": outcome.stream,
         }
@@ -156,6 +163,9 @@ class RequestRecorder:
         span.set(semconv.HTTP_STATUS, outcome.status)
         span.set(semconv.TIME_TO_FIRST_CHUNK, outcome.first_byte_s)
         span.set(semconv.COST_USD, cost_usd)
+        for name in self._headers:
+            if (value := context.headers.get(name)) is not None:
+                span.set(f"{semconv.REQUEST_HEADER}.{name.lower()}", [value[:_MAX_HEADER_CHARS]])
         if outcome.status >= _SERVER_ERROR:
             span.fail(str(outcome.status))
         if span.trace.dropped:

@@ -38,6 +38,8 @@ def models_in_use(config: Config) -> tuple[str, ...]:
     names += guard_models(config)
     if any(listener.moderations for listener in config.listeners):
         names.append(MODERATION_MODEL)
+    if config.signals.encoder is not None and not config.overrides.disable_signals:
+        names.append(config.signals.encoder)
     return tuple(dict.fromkeys(names))
 
 

@@ -18,7 +18,7 @@ from router.handlers.agents import AgentsHandler, AnswerOptions
 from router.handlers.meta import MetaHandler
 from router.listeners.http import HttpListener, ListenerOptions
 from router.listeners.middleware import Resource
-from router.listeners.recording import RequestRecorder
+from router.listeners.recording import Recording, RequestRecorder
 from router.memories.opening import open_memories
 from router.runtime.access import Access
 from router.runtime.agents import (
@@ -115,15 +115,7 @@ class Runtime:
         parts = Parts(config, client, triton, self._metrics, prices, access.control, memories, elsewhere)
         models = await ModelGateway.open(parts, state_dir=around.state_dir, workers=around.workers)
         self._closing.push_async_callback(models.close)
-        recorder = RequestRecorder(
-            self._metrics,
-            prices,
-            self._sink,
-            sampling=config.tracing.random_sampling / 100,
-            stream_usage=config.tracing.stream_usage,
-            signals=not config.overrides.disable_signals,
-            header_prefixes=config.tracing.span_attributes.header_prefixes,
-        )
+        recorder = RequestRecorder(self._metrics, prices, self._sink, _recording(config))
         state = await ConversationState.open(
             config, state_dir=around.state_dir, workers=around.workers, metrics=self._metrics
         )
@@ -198,6 +190,18 @@ def _options(config: Config, listener: Listener) -> ListenerOptions:
         max_body_bytes=limits.max_body_bytes,
         drain_timeout_s=limits.drain_timeout,
         body_timeout_s=limits.body_timeout,
+    )
+
+
+def _recording(config: Config) -> Recording:
+    tracing = config.tracing
+    content = tracing.capture_content or any(each.enabled and each.capture_messages for each in tracing.exporters)
+    return Recording(
+        sampling=tracing.random_sampling / 100,
+        conversations=content or not config.overrides.disable_signals,
+        stream_usage=tracing.stream_usage,
+        header_prefixes=tracing.span_attributes.header_prefixes,
+        headers=[each.distinct_id_header for each in tracing.exporters if each.distinct_id_header is not None],
     )
 
 

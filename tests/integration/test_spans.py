@@ -41,7 +41,9 @@ listeners:
       - {id: flights, description: Flights.}
 prompt_guards: {input_guards: {jailbreak: {on_exception: {message: No.}}}}
 resilience: {backoff: {base: 1ms}}
-tracing: {span_attributes: {header_prefixes: [x-acme-]}}
+tracing:
+  span_attributes: {header_prefixes: [x-acme-]}
+  exporters: [{type: posthog, url: "http://127.0.0.1:1", api_key: k, distinct_id_header: X-User}]
 """
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SENT = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "tracestate": "vendor=1", "x-acme-tenant-id": "blue"}
@@ -251,6 +253,12 @@ async def test_numbers_have_labels_of_the_configuration_only(world: World) -> No
         ("models", "", "anthropic/claude"),
         ("models", "", "openai/gpt-4o"),
     }
+
+
+async def test_the_header_that_tells_users_apart_is_on_the_requests_span(world: World) -> None:
+    await world.running.ask("gpt-4o", headers={"x-user": "ann"})
+    told = await world.running.told.newest()
+    assert told.root.attributes["http.request.header.x-user"] == ["ann"]
 
 
 async def test_no_prompt_and_no_key_is_in_a_span(world: World) -> None:
