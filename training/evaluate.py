@@ -28,6 +28,7 @@ from decisions import (
 )
 from dialogue_report import dialogue_lines
 from embed import ServedGuard, ServedModeration, ServedOrchestrator
+from evaluate_functions import functions_section
 from guard_metrics import groups
 from guard_texts import GuardText, load_guard_texts
 from moderation_metrics import label_sides
@@ -188,11 +189,16 @@ def personal_data_section(options: argparse.Namespace) -> Measured:
     return Measured("personal-data", pii_section())
 
 
+def parameters_section(options: argparse.Namespace) -> Measured:
+    return Measured("parameters", functions_section())
+
+
 SECTIONS = {
     "orchestrator": orchestrator_section,
     "jailbreak": jailbreak_section,
     "moderation": moderation_section,
     "personal-data": personal_data_section,
+    "parameters": parameters_section,
 }
 
 

@@ -54,7 +54,7 @@ def _measured(
     elif unit is not None:
         own = amount.unit(unit.dimension)
         if own is not None:
-            return amount.value * own.factor / unit.factor, _GOOD + 0.04 * _counts(profile, amount)
+            return amount.value * own.per(unit), _GOOD + 0.04 * _counts(profile, amount)
         if amount.units or amount.currency is not None:
             return None
     elif amount.currency is not None or (amount.units and not _counts(profile, amount)):

@@ -11,7 +11,7 @@ from router.functions.extraction.units import PAIRS, UNITS, Unit
 from router.functions.extraction.vocabulary import AND
 from router.functions.extraction.words import Token
 
-_ARTICLES = frozenset({"a", "an", "ein", "eine", "einer", "une", "un", "una", "every", "per"})
+_ARTICLES = frozenset({"a", "an", "another", "ein", "eine", "einer", "une", "un", "una", "every", "per"})
 _MAX_DURATION_PARTS = 4
 
 

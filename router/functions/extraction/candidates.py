@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from router.functions.extraction.profiles import Profile
 from router.functions.extraction.reading import Reading
 from router.functions.extraction.vocabulary import ARTICLES
-from router.functions.extraction.words import fold, stem
+from router.functions.extraction.words import Token
 from router.functions.targets import JsonValue
 
 _NEGATIONS = frozenset({"not", "without", "nicht", "pas", "ohne", "sans", "kein", "keine", "no", "sin"})
@@ -47,8 +46,8 @@ def label_after(profile: Profile, reading: Reading, last: int) -> bool:
     return _names(profile, reading.tokens[last : last + 1])
 
 
-def _names(profile: Profile, tokens: tuple[object, ...]) -> bool:
-    return any(stem(getattr(each, "folded", "")) in profile.label for each in tokens)
+def _names(profile: Profile, tokens: tuple[Token, ...]) -> bool:
+    return any(each.stem in profile.label for each in tokens)
 
 
 def negated(reading: Reading, first: int) -> bool:
@@ -77,20 +76,3 @@ def cue_of(reading: Reading, first: int, reach: int = 3) -> str:
 def trimmed(text: str) -> str:
     """A free text without what only separates it."""
     return text.strip().strip("\"“”'\u2018\u2019«» ").rstrip(".,;:!").strip()
-
-
-def windows(reading: Reading, width: int) -> Iterator[tuple[int, int, str]]:
-    """Runs of up to ``width`` words and digits with their letters joined; hyphens inside do not count."""
-    tokens = reading.tokens
-    for first, token in enumerate(tokens):
-        if not (token.is_word or token.is_digits):
-            continue
-        joined, count, last = "", 0, first
-        while last < len(tokens) and count < width:
-            each = tokens[last]
-            if each.is_word or each.is_digits:
-                joined, count = joined + fold(each.text), count + 1
-                yield first, last + 1, joined
-            elif each.text not in "-_./'":
-                break
-            last += 1

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
-from router.functions.extraction.candidates import Candidate, label_before, negated, windows
+from router.functions.extraction.candidates import Candidate, label_before, negated
 from router.functions.extraction.names import Mention
-from router.functions.extraction.profiles import Profile, Role
-from router.functions.extraction.reading import Reading
+from router.functions.extraction.profiles import Profile, Role, Way
+from router.functions.extraction.reading import Reading, Window
 from router.functions.extraction.vocabulary import FUNCTION_WORDS, NEGATIONS, REQUEST_WORDS
-from router.functions.extraction.words import akin, stem, unaccented, words_of
-from router.functions.targets import JsonValue
+from router.functions.extraction.words import akin, stem, words_of
 
-_MAX_WORDS = 4
-_MIN_HEAD = 4
+_MIN_STEMMED = 2
+_MIN_AKIN = 3
+_MIN_SYNONYM = 4
 _SWITCHES = frozenset(
     {"turn", "turned", "switch", "power", "put", "it", "them", "lights", "light", "lamp", "everything", "all"}
 )
@@ -27,62 +27,35 @@ _FROM = frozenset({"from", "von", "aus", "de", "desde", "depuis", "out"})
 _TO = frozenset({"to", "into", "in", "nach", "en", "a", "vers", "hacia", "auf", "ins", "for", "towards", "zu"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
-    value: JsonValue
-    joined: str
-    words: tuple[str, ...]
-    head: str
-
-
 def chosen(profile: Profile, reading: Reading) -> Iterator[Candidate]:
     """The values of an enum that are said, in whatever form."""
-    ways = _ways(profile)
-    for first, last, joined in windows(reading, _MAX_WORDS):
+    for window in reading.windows:
         best: Candidate | None = None
-        for way in ways:
-            score = _alike(way, reading, first, last, joined)
+        for way in profile.ways:
+            score = _alike(way, window)
             if score and (best is None or score > best.score):
-                best = Candidate(way.value, score, first, last)
-        if best is not None and _is_meant(profile, reading, best):
-            yield Candidate(best.value, best.score + _support(profile, reading, best), first, last)
-    codes = {str(each).upper(): each for each, _ in profile.choices}
+                best = Candidate(way.value, score, window.first, window.last)
+        if best is not None and _is_meant(reading, best):
+            yield replace(best, score=best.score + _support(profile, reading, best))
+    codes = {str(each).upper(): each for each in profile.parameter.enum or ()}
     for mention in reading.currencies:
         if mention.code in codes:
             yield Candidate(codes[mention.code], 0.9, mention.first, mention.last)
 
 
-def _ways(profile: Profile) -> list[_Way]:
-    heads: dict[str, int] = {}
-    for value, _ in profile.choices:
-        head = next(iter(words_of(str(value))), "")
-        heads[head] = heads.get(head, 0) + 1
-    found = []
-    for value, ways in profile.choices:
-        head = next(iter(words_of(str(value))), "")
-        has_more = any(each.isdigit() for each in str(value))
-        for way in ways:
-            joined = "".join(each for each in way if each.isalnum())
-            usable = head if heads[head] == 1 and has_more and len(head) >= _MIN_HEAD else ""
-            found.append(_Way(value, joined, words_of(way), usable))
-    return found
-
-
-def _alike(way: _Way, reading: Reading, first: int, last: int, joined: str) -> float:
-    if joined == way.joined or unaccented(joined) == unaccented(way.joined):
+def _alike(way: Way, window: Window) -> float:
+    if window.joined == way.joined:
         return 0.95
-    if stem(joined) == stem(way.joined) and len(joined) > 2:  # of two letters nothing is left
+    if window.stem == way.stem and len(window.joined) > _MIN_STEMMED:
         return 0.93
-    if last - first == 1 and joined == way.head:
+    if len(window.words) == 1 and window.joined == way.head:
         return 0.85
-    if last - first == len(way.words) and len(joined) > 3:
-        words = [each.folded for each in reading.tokens[first:last]]
-        if all(akin(one, other) for one, other in zip(words, way.words, strict=True)):
-            return 0.87
+    if len(window.words) == len(way.words) and all(map(akin, window.words, way.words)):
+        return 0.87 if len(window.joined) > _MIN_AKIN else 0.0
     return 0.0
 
 
-def _is_meant(profile: Profile, reading: Reading, found: Candidate) -> bool:
+def _is_meant(reading: Reading, found: Candidate) -> bool:
     places = range(found.first, found.last)
     if not reading.taken.isdisjoint(places) and any(
         each in reading.taken for each in places if reading.tokens[each].is_word
@@ -103,7 +76,7 @@ def _is_code(reading: Reading, found: Candidate) -> bool:
 
 
 def _support(profile: Profile, reading: Reading, found: Candidate) -> float:
-    following = [stem(each) for each in reading.words_after(found.last, 1)]
+    following = [each.stem for each in reading.tokens[found.last : found.last + 1]]
     bonus = (
         0.04 if any(each in profile.words for each in following) or label_before(profile, reading, found.first) else 0.0
     )
@@ -137,7 +110,7 @@ def _spoken(profile: Profile) -> list[frozenset[str]]:
 
 
 def _mentioned(reading: Reading, words: frozenset[str]) -> int | None:
-    stems = [stem(each.folded) for each in reading.tokens]
+    stems = [each.stem for each in reading.tokens]
     for index, each in enumerate(stems):
         if each in words and index not in reading.taken:
             window = set(stems[index : index + 4])
@@ -145,7 +118,7 @@ def _mentioned(reading: Reading, words: frozenset[str]) -> int | None:
                 return index
         elif len(words) == 1 and reading.tokens[index].is_word and index not in reading.taken:
             [word] = words
-            if len(word) >= _MIN_HEAD and akin(each, word):
+            if len(word) >= _MIN_SYNONYM and akin(each, word):
                 return index
     return None
 

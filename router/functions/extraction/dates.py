@@ -181,7 +181,8 @@ class DateReader:
     def _period(self, view: DayText, index: int) -> Iterator[DateSpan]:
         """Next week, this weekend, next month: a first and a last day."""
         ahead = 1 if view.word(index) in _NEXT else -1 if view.word(index) in _LAST else 0
-        if ahead == 0 and view.word(index) not in _THIS | {"the"}:
+        told = view.word(index) == "the" and view.word(index - 1) in {"on", "over", "for", "at", "during"}
+        if ahead == 0 and view.word(index) not in _THIS and not told:
             return
         word = view.word(index + 1)
         monday = view.today - datetime.timedelta(view.today.weekday()) + datetime.timedelta(WEEK * ahead)

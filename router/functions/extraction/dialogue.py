@@ -22,6 +22,7 @@ from router.functions.targets import Arguments, JsonValue
 
 _MOST_TURNS = 12  # of the user that are read, the newest ones
 _MOST_CALLS = 8
+_CLAUSE_TOKENS = 120  # of a turn that is looked through for clauses
 _SHORT_WORDS, _BRIEF_WORDS, _ANSWER_WORDS = 4, 8, 12
 _UNSURE = 0.62
 _STRONG, _CLEAR = 0.7, 0.9  # of what is said beside the answer to a question
@@ -241,6 +242,8 @@ def _by_clause(
     target: TargetProfile, reading: Reading, read: ReadTurn, zone: datetime.tzinfo | None
 ) -> list[_State] | None:
     """The calls of a turn whose clauses each have values of their own: 10 dollars to Ann and 20 to Bo."""
+    if len(reading.tokens) > _CLAUSE_TOKENS:
+        return None
     for left, right in clauses(reading):
         one, other = read(left), read(right)
         first, second = values_of(target, one), values_of(target, other)
@@ -259,12 +262,8 @@ def _alike(target: TargetProfile, first: TurnValues, second: TurnValues) -> bool
     """Whether two clauses say different values of the same parameters: of two at least, a name among them."""
     shared = [name for name in second.single if name in first.single]
     differing = [name for name in shared if first.single[name].candidate.value != second.single[name].candidate.value]
-    timed = [
-        name
-        for name in shared
-        if (profile := target.parameter(name)) is not None and profile.kind in {"date", "time", "boolean"}
-    ]
-    return len(differing) > 1 and len(shared) == len(second.single) and len(timed) < len(shared)
+    said = [each.name for each in target.parameters if each.kind not in {"date", "time", "boolean"}]
+    return len(differing) > 1 and len(shared) == len(second.single) and not set(shared).isdisjoint(said)
 
 
 def _call(target: TargetProfile, state: _State) -> ExtractedCall:

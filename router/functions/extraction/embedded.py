@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from collections.abc import Callable, Hashable, Sequence
 
@@ -15,6 +16,7 @@ from router.functions.extractor import ExtractedCall, Extraction, PendingCall
 from router.functions.targets import Target
 
 _MOST_TARGETS = 512  # whose profiles are kept
+_LONG_CHARS = 2000  # of a conversation that would hold up the event loop
 
 
 def local_now() -> datetime.datetime:
@@ -38,13 +40,24 @@ class EmbeddedExtractor:
     async def extract(
         self, targets: Sequence[Target], conversation: Sequence[Turn], pending: PendingCall | None, *, timeout_s: float
     ) -> Extraction:
-        """One call or more for each target. Needs no waiting: some milliseconds of work, however long the texts are."""
-        return self.extract_now(targets, conversation, pending)
+        """One call or more for each target. Long conversations are read in a thread.
+
+        What is read is bounded, so ``timeout_s`` is not needed: a request of everyday takes a millisecond or two.
+        """
+        profiles = [self._profile(target) for target in targets]
+        if sum(len(turn.content) for turn in conversation) > _LONG_CHARS:
+            return await asyncio.to_thread(self._extracted, profiles, conversation, pending)
+        return self._extracted(profiles, conversation, pending)
 
     def extract_now(
         self, targets: Sequence[Target], conversation: Sequence[Turn], pending: PendingCall | None = None
     ) -> Extraction:
-        """What :meth:`extract` finds."""
+        """What :meth:`extract` finds, here and now."""
+        return self._extracted([self._profile(target) for target in targets], conversation, pending)
+
+    def _extracted(
+        self, profiles: Sequence[TargetProfile], conversation: Sequence[Turn], pending: PendingCall | None
+    ) -> Extraction:
         now = self._clock()
         read: dict[str, Reading] = {}
 
@@ -54,8 +67,8 @@ class EmbeddedExtractor:
             return read[text]
 
         calls: list[ExtractedCall] = []
-        for target in targets:
-            calls += calls_of(self._profile(target), conversation, pending, reading_of, now.tzinfo)
+        for profile in profiles:
+            calls += calls_of(profile, conversation, pending, reading_of, now.tzinfo)
         return Extraction(tuple(calls))
 
     def _profile(self, target: Target) -> TargetProfile:

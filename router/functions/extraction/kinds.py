@@ -52,8 +52,8 @@ _BY_WORD: tuple[tuple[Kind, frozenset[str]], ...] = (
     (
         "place",
         word_set(
-            "city location place town airport station address area neighbourhood neighborhood origin destination",
-            "region district village where",
+            "city location place town airport station address area neighbourhood neighborhood origin destination port",
+            "region district village where harbour terminal stop gate depot branch office pickup dropoff",
         ),
     ),
     ("name", word_set("name title label song album movie film book")),

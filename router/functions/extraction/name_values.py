@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from types import MappingProxyType
 
-from router.functions.extraction.candidates import Candidate, cue_of, label_after, label_before, negated, windows
+from router.functions.extraction.candidates import Candidate, cue_of, label_after, label_before, negated
 from router.functions.extraction.date_values import side_of
 from router.functions.extraction.kinds import Kind
 from router.functions.extraction.literals import Verbatim
 from router.functions.extraction.phrases import Phrase
 from router.functions.extraction.profiles import Profile, Role
 from router.functions.extraction.reading import Reading
-from router.functions.extraction.words import fold, stem
+from router.functions.extraction.words import fold, stem, unaccented, word_set
 
 _Cues = Mapping[str, float]
 
@@ -55,7 +55,13 @@ _BY_KIND: Mapping[Kind, _Cues] = MappingProxyType(
     {"place": _PLACE, "person": _PERSON, "creator": _MAKER, "name": _NAMED, "topic": _ABOUT, "open": _OPEN}
 )
 _BY_ROLE: Mapping[tuple[Kind, Role], _Cues] = MappingProxyType(
-    {("place", "start"): _LEFT, ("place", "end"): _REACHED, ("person", "end"): _RECEIVER}
+    {
+        ("place", "start"): _LEFT,
+        ("place", "end"): _REACHED,
+        ("open", "start"): _LEFT,
+        ("open", "end"): _REACHED,
+        ("person", "end"): _RECEIVER,
+    }
 )
 # What a name without any introduction is worth: written as one, and in lower case.
 _ALONE: Mapping[Kind, tuple[float, float]] = MappingProxyType(
@@ -68,6 +74,11 @@ _ALONE: Mapping[Kind, tuple[float, float]] = MappingProxyType(
         "open": (0.42, 0.4),
     }
 )
+_DASHES = frozenset({"-", "\u2013", "\u2192"})
+_ONWARDS = _DASHES | {"to", "nach"}
+_NEUTRAL = frozenset({"in", "at", "en", "a"})
+_WANTING = word_set("like want wants need needs have going how try love able wish plan ready hope prefer you us i way")
+_HOUSE_DIGITS = 5
 _STREETS = frozenset({stem("address"), stem("street")})
 
 
@@ -84,18 +95,22 @@ def names(profile: Profile, reading: Reading, found: Sequence[Phrase], domain: S
             yield Candidate(value, min(score, 1.0), phrase.first, widened)
         if profile.kind == "place" and (last := _with_state(reading, phrase, found)) is not None:
             yield Candidate(_written(reading, phrase.first, last), min(score, 1.0) + 0.01, phrase.first, last)
-    for first, last, joined in windows(reading, 4) if profile.examples else ():
-        if joined in {"".join(each.split()) for each in profile.examples} and reading.taken.isdisjoint(
-            range(first, last)
-        ):
-            yield Candidate(reading.said(first, last), 0.93, first, last)
+    yield from _examples(profile, reading)
     if profile.kind in {"name", "open", "topic", "creator", "person"}:
         yield from _literal_names(profile, reading, cues, domain)
 
 
+def _examples(profile: Profile, reading: Reading) -> Iterator[Candidate]:
+    """The values that the description gives as examples."""
+    examples = {unaccented("".join(each.split())) for each in profile.examples}
+    for window in reading.windows if examples else ():
+        if window.joined in examples and reading.taken.isdisjoint(range(window.first, window.last)):
+            yield Candidate(reading.said(window.first, window.last), 0.93, window.first, window.last)
+
+
 def _cues_of(profile: Profile) -> _Cues:
-    if profile.role is not None and (profile.kind, profile.role) in _BY_ROLE:
-        return _BY_ROLE[profile.kind, profile.role]
+    if profile.role is not None and not profile.many:
+        return _BY_ROLE.get((profile.kind, profile.role)) or _BY_KIND.get(profile.kind, _OPEN)
     if profile.many:
         return _LISTED
     return _BY_KIND.get(profile.kind, _OPEN)
@@ -103,11 +118,8 @@ def _cues_of(profile: Profile) -> _Cues:
 
 def _written(reading: Reading, first: int, last: int) -> str:
     value = reading.said(first, last).strip(" .,;:!?")
-    return (
-        value.removesuffix("'s").removesuffix("\u2019s")
-        if " " in value and value.endswith(("'s", "\u2019s"))
-        else value
-    )
+    owned = " " in value and value.endswith(("'s", "\u2019s"))  # of one word it may be part of the name: Luigi's
+    return value[:-2] if owned else value
 
 
 def _with_numbers(profile: Profile, reading: Reading, found: Sequence[Phrase]) -> Iterator[Phrase]:
@@ -115,20 +127,9 @@ def _with_numbers(profile: Profile, reading: Reading, found: Sequence[Phrase]) -
     if profile.kind != "place" or _STREETS.isdisjoint(profile.words):
         return
     for phrase in found:
-        first = phrase.first
-        letter = (
-            first < len(reading.tokens) - 1
-            and first > 0
-            and reading.tokens[first].start == reading.tokens[first - 1].end
-        )
-        if (
-            phrase.proper
-            and first > 0
-            and reading.tokens[first - 1].is_digits
-            and (letter or len(reading.tokens[first - 1].text) < 6)
-        ):
-            cue = cue_of(reading, first - 1, 2)
-            yield replace(phrase, first=first - 1, cue=cue, article="")
+        before = reading.tokens[phrase.first - 1] if phrase.first else None
+        if phrase.proper and before is not None and before.is_digits and len(before.text) <= _HOUSE_DIGITS:
+            yield replace(phrase, first=phrase.first - 1, cue=cue_of(reading, phrase.first - 1, 2), article="")
 
 
 def _with_state(reading: Reading, phrase: Phrase, found: Sequence[Phrase]) -> int | None:
@@ -146,45 +147,66 @@ def _with_label(profile: Profile, reading: Reading, phrase: Phrase) -> int:
         return phrase.last
     following = reading.tokens[phrase.last]
     spoken = profile.label | profile.words if profile.kind == "open" else profile.label
-    return phrase.last + (following.is_word and stem(following.folded) in spoken)
+    return phrase.last + (following.is_word and following.stem in spoken)
 
 
 def _name_score(profile: Profile, reading: Reading, phrase: Phrase, cues: _Cues, domain: Set[str]) -> float:
-    proper, plain = _ALONE.get(profile.kind, (0.4, 0.4))
-    first_word = phrase.first == 0 and phrase.last == 1
-    score = proper if phrase.proper and not first_word else plain
-    cue = reading.word(phrase.first - 1) if not phrase.article else _unaccented_cue(reading, phrase)
-    if phrase.cue and cue in cues:
-        score = cues[cue] - (0.0 if phrase.proper or profile.kind in {"place", "topic", "open"} else 0.08)
-    elif phrase.cue and stem(phrase.cue) in domain:
-        followed = reading.word(phrase.last) in _PLACE
-        score += 0.15 if phrase.proper or (profile.required and not followed) else 0.0
-    if (
-        profile.role == "start"
-        and profile.kind == "place"
-        and not (phrase.cue and cue in cues)
-        and reading.word(phrase.last) in {"to", "nach", "-", "\u2013", "→"}
-    ):
-        score = 0.85
-    if profile.role is not None and cue in {"in", "at", "en", "a"}:
-        side = side_of(reading.words_before(phrase.first, 4))
-        score = score if side is None else 0.95 if side == profile.role else 0.2
+    cue = _unaccented_cue(reading, phrase) if phrase.cue else ""
+    if not phrase.proper and _is_verb(reading, phrase, cue):
+        return 0.0
+    score = _introduced(profile, reading, phrase, cues if _counts(profile, reading, phrase, cue) else {}, domain)
+    if profile.role is not None and profile.kind in {"place", "open"}:
+        score = _on_its_side(profile, reading, phrase, cue, score, introduced=cue in cues)
     if phrase.article in {"a", "an"} and not phrase.proper and profile.kind in {"place", "person"}:
         score -= 0.3
-    if (
-        profile.kind in {"name", "topic"}
-        and profile.required
-        and not phrase.proper
-        and _stands_before(reading, phrase, domain)
-    ):
-        score += 0.2
+    before_domain = profile.required and not phrase.proper and _stands_before(reading, phrase, domain)
+    score += 0.2 * (before_domain and profile.kind in {"name", "topic"})
     score -= 0.4 * (phrase.mixed and profile.kind in {"place", "person", "creator", "name"})
     return score + _extra(profile, reading, phrase)
 
 
+def _introduced(profile: Profile, reading: Reading, phrase: Phrase, cues: _Cues, domain: Set[str]) -> float:
+    """By the word before the phrase, else by how it is written."""
+    cue = _unaccented_cue(reading, phrase) if phrase.cue else ""
+    if cue in cues:
+        return cues[cue] - (0.0 if phrase.proper or profile.kind in {"place", "topic", "open"} else 0.08)
+    proper, plain = _ALONE.get(profile.kind, (0.4, 0.4))
+    first_word = phrase.first == 0 and phrase.last == 1
+    score = proper if phrase.proper and not first_word else plain
+    if phrase.cue and stem(phrase.cue) in domain:
+        followed = reading.word(phrase.last) in _PLACE
+        score += 0.15 if phrase.proper or (profile.required and not followed) else 0.0
+    return score
+
+
+def _counts(profile: Profile, reading: Reading, phrase: Phrase, cue: str) -> bool:
+    """Whether the word before says anything: "is" only does behind the word for a name."""
+    return cue != "is" or phrase.proper or label_before(profile, reading, phrase.first)
+
+
+def _is_verb(reading: Reading, phrase: Phrase, cue: str) -> bool:
+    """I'd like to *extend*: what one wants to do is no place to go to."""
+    if cue != "to" or phrase.article:
+        return False
+    return reading.word(phrase.first - 2) in _WANTING
+
+
+def _on_its_side(
+    profile: Profile, reading: Reading, phrase: Phrase, cue: str, score: float, *, introduced: bool
+) -> float:
+    """The score of a name that may be either end of a journey: Kiel - Oslo, picked up in Nice, returned in Cork."""
+    if cue in _NEUTRAL:
+        side = side_of(reading.words_before(phrase.first, 4))
+        return score if side is None else 0.95 if side == profile.role else 0.2
+    if not introduced and profile.role == "start" and reading.word(phrase.last) in _ONWARDS:
+        return 0.85
+    dashed = phrase.first > 1 and reading.word(phrase.first - 1) in _DASHES and reading.tokens[phrase.first - 2].is_word
+    return 0.85 if dashed and profile.role == "end" else score
+
+
 def _stands_before(reading: Reading, phrase: Phrase, domain: Set[str]) -> bool:
     """Right before what the target is about: *data engineer* jobs."""
-    return phrase.last < len(reading.tokens) and stem(reading.tokens[phrase.last].folded) in domain
+    return phrase.last < len(reading.tokens) and reading.tokens[phrase.last].stem in domain
 
 
 def _unaccented_cue(reading: Reading, phrase: Phrase) -> str:
@@ -196,7 +218,7 @@ def _unaccented_cue(reading: Reading, phrase: Phrase) -> str:
 
 def _extra(profile: Profile, reading: Reading, phrase: Phrase) -> float:
     said = fold(reading.said(phrase.first, phrase.last))
-    words = [stem(each.folded) for each in reading.tokens[phrase.first : phrase.last] if each.is_word]
+    words = [each.stem for each in reading.tokens[phrase.first : phrase.last] if each.is_word]
     extra = 0.08 if profile.required else 0.0
     if profile.examples and said in profile.examples:
         extra += 0.4

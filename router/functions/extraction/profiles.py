@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from router.functions.extraction.kinds import Kind, is_format, kind_of
 from router.functions.extraction.literals import pattern_of
 from router.functions.extraction.units import Unit, unit_of
-from router.functions.extraction.words import fold, stem, stems_of, word_set, words_of
+from router.functions.extraction.words import fold, stem, stems_of, unaccented, word_set, words_of
 from router.functions.targets import JsonValue, Parameter, Target
 
 Role: TypeAlias = Literal["start", "end"]
@@ -36,6 +37,7 @@ _RANGE = re.compile(r"(?:from |between )?(-?\d+(?:\.\d+)?)\s*(?:to|and|-|\u2013)
 _OR = re.compile(r",|;|/|\bor\b|\band\b")
 _MOST = word_set("max maximum highest most limit upper longest under cheaper largest")
 _LEAST = frozenset(["min", "minimum", "lowest", "smallest", "least", "shortest"])
+_MIN_HEAD = 4  # letters of what stands for a value with a version
 _VAGUE = frozenset(
     stem(word)
     for word in word_set(
@@ -49,12 +51,23 @@ _VAGUE = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """A way to say a value of an enum. ``head``: the word that a version stands behind, where it is enough."""
+
+    value: JsonValue
+    words: tuple[str, ...]
+    joined: str
+    stem: str
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """How the value of a parameter is recognised.
 
     ``words`` are the stems of its name and description that say something; ``label`` those of its name. ``role``: of
-    two that belong together, the one that is left or the one that is reached. ``choices`` maps the values of an enum to
-    the ways to say them. ``pattern`` is made from the example in the description. ``many``: an array.
+    two that belong together, the one that is left or the one that is reached. ``ways`` are those to
+    say the values of an enum. ``pattern`` is made from the example in the description. ``many``: an array.
     """
 
     parameter: Parameter
@@ -69,7 +82,7 @@ class Profile:
     most: float | None = None
     bound: Literal["least", "most"] | None = None
     coded: bool = False
-    choices: tuple[tuple[JsonValue, tuple[str, ...]], ...] = ()
+    ways: tuple[Way, ...] = ()
     examples: tuple[str, ...] = ()
     synonyms: tuple[str, ...] = ()
     pattern: re.Pattern[str] | None = None
@@ -132,7 +145,7 @@ def _profile(parameter: Parameter) -> Profile:
         most=float(bounds[2]) if bounds else None,
         bound=_bound((*name_words, *said_words)),
         coded="iso" in said_words or "code" in (*said_words, *name_words),
-        choices=tuple((each, _ways_to_say(each, parameter.description)) for each in parameter.enum or ()),
+        ways=tuple(_ways(parameter)),
         examples=_listed(_EXAMPLES.search(about)),
         synonyms=tuple(word for match in _SYNONYMS.finditer(parameter.description) for word in _split(match[1])),
         pattern=pattern,
@@ -158,16 +171,22 @@ def _bound(words: Sequence[str]) -> Literal["least", "most"] | None:
     return "least" if not _LEAST.isdisjoint(words) else None
 
 
-def _ways_to_say(value: JsonValue, description: str) -> tuple[str, ...]:
-    """The value in words, then the synonyms that the description gives behind it: ``annual (vacation, PTO)``."""
-    said = fold(str(value))
-    ways = [said]
-    match = re.search(
-        rf"(?<!\w){re.escape(str(value))}\s*(?:\(([^()]*)\)|(?:=|:|\u2013)\s*([^,;()]+))", description, re.IGNORECASE
-    )
-    if match is not None:
-        ways += _split(match[1] or match[2])
-    return tuple(dict.fromkeys(ways))
+def _ways(parameter: Parameter) -> Iterator[Way]:
+    """Each value of an enum, and each synonym that stands behind it in the description: ``annual (vacation, PTO)``."""
+    heads = Counter(next(iter(words_of(str(value))), "") for value in parameter.enum or ())
+    for value in parameter.enum or ():
+        said = str(value)
+        head = next(iter(words_of(said)), "")
+        alone = heads[head] == 1 and len(head) >= _MIN_HEAD and any(each.isdigit() for each in said)
+        for way in dict.fromkeys((fold(said), *_synonyms(said, parameter.description))):
+            joined = unaccented("".join(each for each in way if each.isalnum()))
+            yield Way(value, words_of(way), joined, stem(joined), head if alone else "")
+
+
+def _synonyms(value: str, description: str) -> list[str]:
+    spelled = rf"(?<!\w){re.escape(value)}\s*(?:\(([^()]*)\)|(?:=|:|\u2013)\s*([^,;()]+))"
+    match = re.search(spelled, description, re.IGNORECASE)
+    return [] if match is None else _split(match[1] or match[2])
 
 
 def _listed(match: re.Match[str] | None) -> tuple[str, ...]:

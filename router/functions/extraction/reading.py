@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from router.functions.extraction import names
@@ -15,9 +16,21 @@ from router.functions.extraction.names import Mention
 from router.functions.extraction.numerals import numerals
 from router.functions.extraction.times import TimeSpan, times
 from router.functions.extraction.vocabulary import LANGUAGES, MARKERS, Language
-from router.functions.extraction.words import MAX_CHARS, Token, tokens_of, unaccented
+from router.functions.extraction.words import MAX_CHARS, Token, stem, tokens_of, unaccented
 
-_MAX_TOKENS = 800
+_WINDOW_WORDS = 4
+_JOINING = frozenset("-_./'")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Up to four words and digits in a row; ``joined`` are their letters without accents, hyphens inside left out."""
+
+    first: int
+    last: int
+    words: tuple[str, ...]
+    joined: str
+    stem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,7 @@ class Reading:
     countries: tuple[Mention, ...]
     languages: tuple[Mention, ...]
     taken: frozenset[int]
+    windows: tuple[Window, ...]
 
     def word(self, index: int) -> str:
         """The folded token, empty beyond either end."""
@@ -57,7 +71,7 @@ class Reading:
 
     def first_token(self, start: int) -> int:
         """The token that a place in the text is in, or the one behind it."""
-        return next((index for index, each in enumerate(self.tokens) if each.end > start), len(self.tokens))
+        return bisect_right(self.tokens, start, key=lambda each: each.end)
 
 
 class Reader:
@@ -70,9 +84,9 @@ class Reader:
         self._dates = {each: DateReader(each, names.calendar_names(each)) for each in LANGUAGES}
 
     def read(self, text: str, today: datetime.date) -> Reading:
-        """What is in the first characters of ``text``: :data:`MAX_CHARS`, and no more than 800 tokens."""
+        """What is in the first characters of ``text``: :data:`MAX_CHARS`, and no more than 400 tokens."""
         text = text[:MAX_CHARS]
-        tokens = tokens_of(text)[:_MAX_TOKENS]
+        tokens = tokens_of(text)
         text = text[: tokens[-1].end] if tokens else ""
         folded = tuple(unaccented(each.text) for each in tokens)
         language = language_of(tokens)
@@ -107,6 +121,7 @@ class Reader:
             countries=_outside(self._countries.find(tokens), quoted),
             languages=_outside(self._languages.find(tokens), quoted),
             taken=frozenset(quoted | when | coded),
+            windows=tuple(_windows(tokens)),
         )
 
 
@@ -116,6 +131,20 @@ def language_of(tokens: Sequence[Token]) -> Language:
     counts = {language: sum(word in markers for word in words) for language, markers in MARKERS.items()}
     best = max(LANGUAGES, key=lambda each: counts[each])
     return best if counts[best] > counts["en"] else "en"
+
+
+def _windows(tokens: Sequence[Token]) -> Iterator[Window]:
+    for first, token in enumerate(tokens):
+        words: tuple[str, ...] = ()
+        joined, last = "", first
+        while last < len(tokens) and len(words) < _WINDOW_WORDS and (token.is_word or token.is_digits):
+            each = tokens[last]
+            last += 1
+            if each.is_word or each.is_digits:
+                words, joined = (*words, each.folded), joined + unaccented(each.text)
+                yield Window(first, last, words, joined, each.stem if len(words) == 1 else stem(joined))
+            elif each.text not in _JOINING:
+                break
 
 
 def _places(tokens: Sequence[Token], found: Sequence[Verbatim]) -> set[int]:

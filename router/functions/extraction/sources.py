@@ -42,11 +42,14 @@ class _Shared:
         self.target = target
         self.reading = reading
         self.asked = asked
+        self.chosen = {
+            each.name: list(choices.chosen(each, reading)) for each in target.parameters if each.kind == "enum"
+        }
         mentioned = {
             place
             for each in target.parameters
             if each.kind == "enum"
-            for one in choices.chosen(each, reading)
+            for one in self.chosen[each.name]
             for place in range(one.first, one.last)
         }
         measured = {
@@ -83,7 +86,9 @@ def _in_name(reading: Reading, amount: Amount) -> bool:
 
 
 def _names(profile: Profile, shared: _Shared) -> Iterator[Candidate]:
-    return name_values.names(profile, shared.reading, shared.phrases, shared.target.domain)
+    yield from name_values.names(profile, shared.reading, shared.phrases, shared.target.domain)
+    if profile.kind == "topic":
+        yield from text_values.labelled(profile, shared.reading)
 
 
 def _verbatim(profile: Profile, shared: _Shared) -> Iterator[Candidate]:
@@ -96,7 +101,7 @@ def _named_by_code(profile: Profile, shared: _Shared) -> Iterator[Candidate]:
 
 _Source = Callable[[Profile, _Shared], Iterator[Candidate]]
 _SOURCES: Mapping[Kind, _Source] = {
-    "enum": lambda profile, shared: choices.chosen(profile, shared.reading),
+    "enum": lambda profile, shared: iter(shared.chosen[profile.name]),
     "boolean": lambda profile, shared: choices.yes_or_no(profile, shared.reading, asked=profile is shared.asked),
     "number": lambda profile, shared: amount_values.numbers(profile, shared.reading, shared.target.parameters),
     "date": lambda profile, shared: date_values.dates(profile, shared.reading, shared.target.parameters),

@@ -16,6 +16,8 @@ _SAYING = re.compile(
     re.IGNORECASE,
 )
 _BECAUSE = re.compile(r"\b(?:because(?: of)?|due to|weil|wegen|parce que?|porque)\s", re.IGNORECASE)
+_IS = frozenset({"is", "ist", "est", "es"})
+_SENTENCE_END = re.compile(r"[.!?;](?=\s|$)|\n")
 _REST = re.compile(r":\s")
 _BODY = frozenset(stem(each) for each in ("text", "message", "body", "content"))
 _MAX_TEXT = 2000
@@ -37,6 +39,7 @@ def texts(profile: Profile, reading: Reading, others: Sequence[Profile]) -> Iter
             ):
                 score -= 0.4
             yield Candidate(each.value, min(score, 1.0), first, last)
+    yield from labelled(profile, reading)
     for start, score in _beginnings(profile, reading):
         candidate = _from(
             reading, start, score, timed=any(each.kind in {"date", "date-time", "time"} for each in others)
@@ -46,25 +49,29 @@ def texts(profile: Profile, reading: Reading, others: Sequence[Profile]) -> Iter
 
 
 def _is_named(profile: Profile, reading: Reading, first: int) -> bool:
-    before = {stem(each.folded) for each in reading.tokens[max(0, first - 4) : first]}
+    before = {each.stem for each in reading.tokens[max(0, first - 4) : first]}
     return not before.isdisjoint(profile.words)
+
+
+def labelled(profile: Profile, reading: Reading) -> Iterator[Candidate]:
+    """What follows the parameter's own name and a colon or "is", to the end of the sentence."""
+    own = profile.label if profile.required else profile.label | profile.words
+    for index, token in enumerate(reading.tokens[:-1]):
+        following = reading.tokens[index + 1]
+        if token.is_word and token.stem in own and (following.text in ":=" or following.folded in _IS):
+            end = _SENTENCE_END.search(reading.text, following.end)
+            candidate = _from(reading, following.end, 0.93, timed=False, end=end.start() if end else None)
+            if candidate is not None:
+                yield candidate
 
 
 def _beginnings(profile: Profile, reading: Reading) -> Iterator[tuple[int, float]]:
     """Where a free text may begin, and how sure that is."""
     reason = "reason" in profile.words or "caus" in profile.words
-    pattern = _BECAUSE if reason else _SAYING
-    match = pattern.search(reading.text) if reason or profile.required or not profile.label.isdisjoint(_BODY) else None
-    if match is not None:
-        yield match.end(), 0.92
-    for index, token in enumerate(reading.tokens[:-1]):
-        if not token.is_word or stem(token.folded) not in profile.label | (
-            profile.words if not profile.required else frozenset()
-        ):
-            continue
-        following = reading.tokens[index + 1]
-        if following.text in ":=" or following.folded in {"is", "ist", "est", "es"}:
-            yield following.end, 0.93
+    if reason or profile.required or not profile.label.isdisjoint(_BODY):
+        match = (_BECAUSE if reason else _SAYING).search(reading.text)
+        if match is not None:
+            yield match.end(), 0.92
     if profile.required:
         rest = next((match for match in _REST.finditer(reading.text) if not _in_literal(reading, match.start())), None)
         if rest is not None:
@@ -75,13 +82,14 @@ def _in_literal(reading: Reading, place: int) -> bool:
     return any(each.start <= place < each.end for each in reading.literals)
 
 
-def _from(reading: Reading, start: int, score: float, *, timed: bool) -> Candidate | None:
-    """The text from ``start`` to the end of the turn; ``timed``: without a date or time at the end of it."""
+def _from(reading: Reading, start: int, score: float, *, timed: bool, end: int | None = None) -> Candidate | None:
+    """The text from ``start`` to ``end`` or else that of the turn; ``timed``: without a date or time at the end."""
     rest = reading.text[start : start + _MAX_TEXT]
     first = reading.first_token(start)
     if first >= len(reading.tokens) or rest.lstrip()[:1] in _QUOTE_MARKS:
         return None
-    last = _before_when(reading, first) if timed else len(reading.tokens)
+    last = len(reading.tokens) if end is None else reading.first_token(end)
+    last = _before_when(reading, first) if timed else last
     value = trimmed(reading.text[start : reading.tokens[last - 1].end][:_MAX_TEXT]) if last > first else ""
     return Candidate(value, score, first, last) if value else None
 

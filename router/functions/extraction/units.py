@@ -20,8 +20,15 @@ class Unit:
     dimension: Dimension
     factor: float
 
+    def per(self, other: Unit) -> float:
+        """How many of ``other`` one of these is; twelve months are a year, though 360 days are not."""
+        if self.dimension == "time" and {self.factor, other.factor} == {_MONTH, _YEAR}:
+            return 12.0 if self.factor == _YEAR else 1 / 12
+        return self.factor / other.factor
+
 
 _SECOND, _DAY = 1.0, 86_400.0
+_MONTH, _YEAR = 30 * _DAY, 365 * _DAY
 # The lengths of a month and a year are those of a calendar that counts in days: 30 and 365.
 _UNITS: tuple[tuple[Dimension, float, str], ...] = (
     ("time", _SECOND, "second seconds sec secs sekunde sekunden seconde secondes segundo segundos"),
@@ -30,8 +37,8 @@ _UNITS: tuple[tuple[Dimension, float, str], ...] = (
     ("time", _DAY, "day days daily tag tage tagen jour jours día días dia dias"),
     ("time", _DAY, "night nights nightly nacht nächte nächten nuit nuits noche noches"),
     ("time", 7 * _DAY, "week weeks weekly wk wks woche wochen semaine semaines semana semanas"),
-    ("time", 30 * _DAY, "month months monthly monat monate monaten mois mes meses"),
-    ("time", 365 * _DAY, "year years yearly yr yrs jahr jahre jahren an ans année années año años"),
+    ("time", _MONTH, "month months monthly monat monate monaten mois mes meses"),
+    ("time", _YEAR, "year years yearly yr yrs jahr jahre jahren an ans année années año años"),
     ("mass", 0.001, "mg milligram milligrams"),
     ("mass", 1.0, "g gram grams gramm grammes gramme gramos gramo"),
     ("mass", 1_000.0, "kg kgs kilo kilos kilogram kilograms kilogramm kilogramme kilogrammes kilogramo kilogramos"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from itertools import islice
 
-MAX_CHARS = 4000  # of a turn that is read; the rest of a longer one is left out
+MAX_CHARS = 2000  # of a turn that is read; the rest of a longer one is left out
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*|\d+|\n|\S")
 _SUFFIXES = ("ations", "ation", "ances", "ance", "ences", "ments", "ment", "ings", "ing", "edly", "ed", "ly", "es", "s")
+_MAX_TOKENS = 400
 _MIN_STEM = 4
 _MIN_SHARED = 6
 _MAX_ENDING = 3
@@ -18,10 +20,14 @@ _SHARED_OF_LONGER = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A word, a run of digits or one mark, with its place in the turn. ``folded`` is what words are compared by."""
+    """A word, a run of digits or one mark, with its place in the turn.
+
+    Words are compared by ``folded`` and ``stem``.
+    """
 
     text: str
     folded: str
+    stem: str
     start: int
     end: int
 
@@ -44,8 +50,9 @@ def word_set(*lines: str) -> frozenset[str]:
 
 
 def tokens_of(text: str) -> tuple[Token, ...]:
-    """The tokens of a text, in order."""
-    return tuple(Token(each[0], fold(each[0]), each.start(), each.end()) for each in _TOKEN.finditer(text))
+    """The first 400 tokens of a text, in order."""
+    found = islice(_TOKEN.finditer(text), _MAX_TOKENS)
+    return tuple(Token(each[0], fold(each[0]), stem(each[0]), each.start(), each.end()) for each in found)
 
 
 def fold(text: str) -> str:
@@ -54,6 +61,8 @@ def fold(text: str) -> str:
 
 def unaccented(text: str) -> str:
     """``text`` folded and without accents, as people type it in a hurry."""
+    if text.isascii():
+        return text.casefold()
     return "".join(each for each in unicodedata.normalize("NFD", fold(text)) if not unicodedata.combining(each))
 
 
@@ -81,9 +90,15 @@ def words_of(text: str) -> tuple[str, ...]:
 
 def akin(one: str, other: str) -> bool:
     """Whether two words are forms of each other: dentist and dentistry, soft and softly."""
-    one, other = stem(one), stem(other)
+    return akin_stems(stem(one), stem(other))
+
+
+def akin_stems(one: str, other: str) -> bool:
+    """As :func:`akin`, of stems."""
     if one == other:
         return True
+    if one[:_MIN_STEM] != other[:_MIN_STEM]:
+        return False
     shared = 0
     for left, right in zip(one, other, strict=False):
         if left != right:

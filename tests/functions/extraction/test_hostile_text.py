@@ -35,13 +35,16 @@ EVERYTHING = target(
     parameter("postcode", "Postal code"),
 )
 PIECES = st.sampled_from(
-    word_list(
-        "in to from and or not the a , . : ; ' \" - / % $ \u20ac one two half dozen million 3 30 2025 12/20 10:30 7pm noon",
-        "past next last Friday May July tomorrow ago weeks days hours kg people Paris Rome New York A-12345 a@b.co",
-        "www.x.org +49 saying because tags: red blue no yes with without meant it 00 1e999 \xbd \u0663 \uff11\uff12",
-        "\U0001d7d3 \xdf \u0130 \ufdfa 99999999999999999999 -1 1.2.3",
-    )
-    + ["\n", "\0"]
+    [
+        "\n",
+        "\0",
+        *word_list(
+            "in to from and or not the a , . : ; ' \" - / % $ \u20ac one two half dozen million 3 30 2025 12/20 10:30",
+            "7pm noon past next last Friday May July tomorrow ago weeks days hours kg people Paris Rome New York A-12345",
+            "a@b.co www.x.org +49 saying because tags: red blue no yes with without meant it 00 1e999 \xbd",
+            "\u0663 \uff11\uff12 \U0001d7d3 \xdf \u0130 \ufdfa 99999999999999999999 -1 1.2.3",
+        ),
+    ]
 )
 PHRASES = st.lists(PIECES, max_size=40)
 TEXTS = st.one_of(st.text(max_size=200), PHRASES.map(" ".join), PHRASES.map("".join))
@@ -85,6 +88,7 @@ def test_values_fit_the_types_of_their_parameters(text: str) -> None:
         assert isinstance(arguments.get("tags", []), list)
 
 
-def test_a_huge_conversation_is_read_in_part() -> None:
-    turns = ["weather in Oslo " * 100_000] * 101
-    assert extracted(turns, None)
+async def test_a_huge_conversation_is_read_in_part() -> None:
+    turns = [Turn("assistant" if index % 2 else "user", "weather in Oslo " * 10_000) for index in range(101)]
+    found = await EXTRACTOR.extract([EVERYTHING], turns, None, timeout_s=10.0)
+    assert [call.arguments.get("city") for call in found.calls] == ["Oslo"]
