@@ -10,7 +10,7 @@ from router.functions.extraction.names import Mention
 from router.functions.extraction.profiles import Profile, Role, Way
 from router.functions.extraction.reading import Reading, Window
 from router.functions.extraction.vocabulary import FUNCTION_WORDS, NEGATIONS, REQUEST_WORDS
-from router.functions.extraction.words import akin, stem, words_of
+from router.functions.extraction.words import akin, stem, word_set, words_of
 
 _MIN_STEMMED = 2
 _MIN_AKIN = 3
@@ -19,7 +19,7 @@ _SWITCHES = frozenset(
     {"turn", "turned", "switch", "power", "put", "it", "them", "lights", "light", "lamp", "everything", "all"}
 )
 _UNSPOKEN = frozenset(
-    {"is", "has", "include", "includ", "use", "only", "allow", "with", "be", "enable", "want", "mark", "need"}
+    stem(each) for each in word_set("is has have include included use only allow with be enable want mark need")
 )
 _POSITIVE = frozenset({"yes", "yeah", "yep", "sure", "ja", "oui", "si", "true", "definitely", "absolutely", "correct"})
 _NEGATIVE = frozenset({"no", "nope", "nah", "nein", "non", "false", "never"})

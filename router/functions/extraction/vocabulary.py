@@ -59,7 +59,8 @@ FUNCTION_WORDS = (
         "hi hello hey dear ok okay yes yeah yep sure sorry oops wait actually instead rather well way like more",
         "less most least else same other another one ones anything something someone anyone somewhere anywhere",
         "everything nothing within upon across against toward towards inside outside regarding concerning via",
-        "starting beginning ending start end such etc yet still already ever once twice later ago soon currently",
+        "starting beginning ending start end such etc oh ah hm um yet still already ever once twice later",
+        "ago soon currently",
     )
 )
 _OWN_WORDS: dict[Language, frozenset[str]] = {

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 from evaluate_functions import Case, Judged, agrees, function_lines, judge, load_cases
-from tests.functions.extraction.readings import WEATHER, parameter
 
 from router.functions.extractor import ExtractedCall
+from tests.functions.extraction.readings import WEATHER, parameter
 
 
 def judged(wanted: list[dict[str, Any]], found: list[dict[str, Any]]) -> Judged:

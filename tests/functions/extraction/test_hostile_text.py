@@ -40,9 +40,9 @@ PIECES = st.sampled_from(
         "\0",
         *word_list(
             "in to from and or not the a , . : ; ' \" - / % $ \u20ac one two half dozen million 3 30 2025 12/20 10:30",
-            "7pm noon past next last Friday May July tomorrow ago weeks days hours kg people Paris Rome New York A-12345",
-            "a@b.co www.x.org +49 saying because tags: red blue no yes with without meant it 00 1e999 \xbd",
-            "\u0663 \uff11\uff12 \U0001d7d3 \xdf \u0130 \ufdfa 99999999999999999999 -1 1.2.3",
+            "7pm noon past next last Friday May July tomorrow ago weeks days hours kg people Paris Rome New York",
+            "A-12345 a@b.co www.x.org +49 saying because tags: red blue no yes with without meant it 00 1e999",
+            "\xbd \u0663 \uff11\uff12 \U0001d7d3 \xdf \u0130 \ufdfa 99999999999999999999 -1 1.2.3",
         ),
     ]
 )
