@@ -130,7 +130,8 @@ class RequestContext:
     ``query`` what stood behind it. ``span`` is the one under which whatever is done next happens: the request's own, or
     that of the upstream that is being asked. ``conversation`` has the canonical messages as the client sent them,
     ``error_code`` what the client was told went wrong. ``may_be_kept`` is whether the client lets what it says be kept,
-    where that is no longer in the body because the gateway has seen to it.
+    where that is no longer in the body because the gateway has seen to it. ``is_told_of``: the telemetry process is
+    told of it.
     """
 
     request_id: str
@@ -160,6 +161,7 @@ class RequestContext:
     conversation: Sequence[Mapping[str, Any]] = ()
     may_be_kept: bool | None = None
     error_code: str | None = None
+    is_told_of: bool = True
 
     def remaining_s(self) -> float:
         """Seconds left until the deadline, never negative."""

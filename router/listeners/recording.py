@@ -15,7 +15,7 @@ from router.pricing import PriceTable
 from router.telemetry import frames, semconv
 from router.telemetry.channel import Sink
 from router.telemetry.metrics import Metrics
-from router.telemetry.tracing import NOT_TRACED, AttributeValue, Sampler
+from router.telemetry.tracing import AttributeValue, Sampler
 from router.upstream.span_attributes import usage_attributes
 
 # Answers and messages that are larger are not looked at behind the request; their spans and numbers are.
@@ -97,6 +97,7 @@ class RequestRecorder:
         self._metrics = metrics
         self._prices = prices
         self._sink = sink
+        self._unsampled = Sampler(0.0)
         self._sampler = Sampler(recording.sampling if sink is not None else 0.0)
         self._conversations = recording.conversations and sink is not None
         self._stream_usage = recording.stream_usage
@@ -110,7 +111,10 @@ class RequestRecorder:
         self._metrics.request_started(context.listener)
         context.counts_usage = self._stream_usage
         if route in _UNTRACED_PATHS:
-            context.span = NOT_TRACED
+            return
+        if self._sink is not None and not self._sink.wants():
+            context.is_told_of = False
+            context.span = self._unsampled.begin("", context.headers)
             return
         attributes: dict[str, AttributeValue] = {
             semconv.HTTP_METHOD: method,
@@ -127,7 +131,11 @@ class RequestRecorder:
     def finish(self, context: RequestContext, outcome: Outcome) -> float | None:
         """See ``Recorder``."""
         cost_usd = self._count(context, outcome)
-        if self._sink is None or (not context.span.recording and not (self._conversations and context.conversation)):
+        if (
+            self._sink is None
+            or not context.is_told_of
+            or (not context.span.recording and not (self._conversations and context.conversation))
+        ):
             return cost_usd
         if context.span.recording:
             self._complete_span(context, outcome, cost_usd)

@@ -26,6 +26,7 @@ from router.observer.admin import AdminListener
 from router.observer.conversations import Conversations, Meanings
 from router.observer.metrics import MergedMetrics
 from router.observer.outlets import Outlets
+from router.observer.pressure import Pressure
 from router.observer.queries import Queries, QueryError
 from router.observer.requests import Content, RequestPipeline
 from router.observer.server import TelemetryServer
@@ -111,7 +112,9 @@ class Observer:
         if options.models:
             self._statistics = TritonStatistics(triton, options.models, self._own)
             self._run(self._statistics.run())
-        server = self._server = TelemetryServer(self.merged, self.queries, pipeline, self._own)
+        # With an encoder to ask, handling a request also waits for Triton, which says nothing about the CPU.
+        pressure = Pressure() if config.signals.encoder is None else None
+        server = self._server = TelemetryServer(self.merged, self.queries, pipeline, self._own, pressure)
         self._closing.push_async_callback(server.close)
         self._run(server.run())
         self._closing.push_async_callback(_within, SETTLE_WITHIN_S, server.settled)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 
 from router.observer.connection import Connection
 from router.observer.metrics import MergedMetrics
+from router.observer.pressure import Pressure
 from router.observer.queries import Queries
 from router.observer.unix_socket import bind_in
 from router.telemetry import catalogue
@@ -41,10 +43,19 @@ class RequestHandler(Protocol):
 class TelemetryServer:
     """Listens in one folder. ``open`` it, ``close`` it; ``run`` handles what comes in until it is cancelled.
 
-    ``pending_bytes`` is how much has come in that is not handled yet.
+    ``pending_bytes`` is how much has come in that is not handled yet. ``pressure`` judges whether handling takes time
+    from requests; it needs handling that never waits.
     """
 
-    def __init__(self, merged: MergedMetrics, queries: Queries, requests: RequestHandler, own: Registry) -> None:
+    def __init__(
+        self,
+        merged: MergedMetrics,
+        queries: Queries,
+        requests: RequestHandler,
+        own: Registry,
+        pressure: Pressure | None = None,
+    ) -> None:
+        self._pressure = pressure
         self._merged = merged
         self.queries = queries
         self.connections: set[Connection] = set()
@@ -70,12 +81,14 @@ class TelemetryServer:
         while True:
             while self._pending:
                 message, answer, size = self._pending.popleft()
+                started, used_s = time.perf_counter(), time.thread_time()
                 try:
                     await self._requests.handle(message, answer)
                 except Exception:
                     logger.exception("request not recorded")
                     self._dropped.add(1, "requests")
                 self._taken(size)
+                self._yield_to_requests(time.thread_time() - used_s, time.perf_counter() - started)
                 await asyncio.sleep(0)  # whoever scrapes or asks gets their turn
             self._idle.set()
             self._arrived.clear()
@@ -104,6 +117,19 @@ class TelemetryServer:
         for connection in workers:
             connection.send({"type": "log_level", "level": level})
         return len(workers)
+
+    def _yield_to_requests(self, cpu_s: float, wall_s: float) -> None:
+        """Where there is not enough CPU for everybody, ask workers to hold back, and give up what is pending."""
+        rest_s = None if self._pressure is None else self._pressure.worked(cpu_s, wall_s)
+        if rest_s is None:
+            return
+        for connection in self.connections:
+            if connection.worker is not None:
+                connection.send({"type": "hold_back", "seconds": rest_s})
+        while self._pending:
+            _, _, size = self._pending.popleft()
+            self._dropped.add(1, "requests")
+            self._taken(size)
 
     def opened(self, connection: Connection) -> bool:
         """See ``Owner``, as the other methods below."""

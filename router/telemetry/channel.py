@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -27,11 +28,15 @@ _FLUSH_BYTES = 256 * 1024
 _METRICS_EVERY_S = 1.0
 _RECONNECT_AFTER_S = 1.0
 _CLOSE_WITHIN_S = 1.0
+_TOLD_ANYWAY = 50  # of so many requests, one while everybody holds back
 _MAX_PATH_BYTES = 100  # the kernel's sun_path has room for 107
 
 
 class Sink(Protocol):
     """Who is told about finished requests."""
+
+    def wants(self) -> bool:
+        """Whether the next request is to be told of; asked once for each."""
 
     def request(self, message: Mapping[str, Any], payload: Sequence[bytes]) -> None:
         """Take one ``request`` message (``frames``) and the bytes that belong to it. Never waits, never raises."""
@@ -68,6 +73,21 @@ class Channel:
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
+        self._holds_back_until = 0.0
+        self._held_back = 0
+
+    def wants(self) -> bool:
+        """See ``Sink``."""
+        if not self._holds_back_until:
+            return True
+        if time.monotonic() >= self._holds_back_until:
+            self._holds_back_until = 0.0
+            return True
+        self._held_back += 1
+        if self._held_back % _TOLD_ANYWAY == 0:
+            return True
+        self._dropped.add(1, "requests")
+        return False
 
     async def open(self) -> None:
         """Connect where that is possible at once, else as soon as it is."""
@@ -125,6 +145,8 @@ class Channel:
         """The telemetry process has said something."""
         if message.get("type") == "log_level":
             self._on_log_level(str(message.get("level")))
+        elif message.get("type") == "hold_back":
+            self._holds_back_until = time.monotonic() + float(message.get("seconds") or 0.0)
 
     async def _keep(self) -> None:
         while True:

@@ -7,6 +7,7 @@ A frame is two lengths (big-endian, 4 bytes each), a JSON object, and bytes that
 ``request``    worker -> observer, one finished request; its answer as the client got it are the bytes, unless that was
                too large: ``trace`` (``None`` when it is not sampled) and ``exchange`` (``None`` without signals)
 ``log_level``  observer -> worker: ``level``
+``hold_back``  observer -> worker: for so many ``seconds``, tell of few requests: there is not enough CPU for all of it
 ``query``      command line -> observer: ``what`` and its arguments, answered by frames of the type ``result``, the last
                of which has ``"end": true``
 

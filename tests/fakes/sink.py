@@ -58,6 +58,9 @@ class KeptRequests:
     def __init__(self) -> None:
         self.requests: list[ToldRequest] = []
 
+    def wants(self) -> bool:
+        return True
+
     def request(self, message: Mapping[str, Any], payload: Sequence[bytes]) -> None:
         told = orjson.loads(orjson.dumps(message, default=str))
         self.requests.append(ToldRequest(told, b"".join(payload)))
