@@ -15,6 +15,7 @@ from router.access.rate_limits import RateLimits
 from router.config import Config, Listener
 from router.listeners.auth import Authenticate, KeyAuthentication
 from router.state.base import Store
+from router.state.kept import KeptStores
 from router.state.memory import MemoryStore
 from router.state.opening import open_store
 from router.telemetry.metrics import Metrics
@@ -32,11 +33,19 @@ class Access:
 
     @classmethod
     async def open(
-        cls, config: Config, *, state_dir: Path, workers: int, prices: PriceTable, metrics: Metrics
+        cls,
+        config: Config,
+        *,
+        state_dir: Path,
+        workers: int,
+        prices: PriceTable,
+        metrics: Metrics,
+        stores: KeptStores | None = None,
     ) -> Access:
         """Read the keys and open the store. Raises ``OperatorError`` when one of them cannot be used.
 
-        ``state_dir`` is where the workers of this instance, ``workers`` in number, share a file when they have to.
+        ``state_dir`` is where the workers of this instance, ``workers`` in number, share a file when they have to;
+        ``stores`` are those in memory that a reload keeps.
         """
         names = _names(config)
         ring = KeyRing(Grant.of(key, names) for key in config.auth.keys) if config.auth is not None else KeyRing()
@@ -46,7 +55,7 @@ class Access:
                 watch.load()
                 watch.start()
                 opened.push_async_callback(watch.close)
-            store = await _store(config, ring, state_dir, workers)
+            store = await _store(config, ring, state_dir, workers, stores or KeptStores())
             opened.push_async_callback(store.close)
             rate_limits = RateLimits.of(config.ratelimits, names)
             counters = Counters(store, workers=workers)
@@ -75,13 +84,14 @@ def _watch(config: Config, ring: KeyRing) -> KeyFileWatch | None:
     return KeyFileWatch(ring, config.auth.file, config.auth.keys, listeners, names=_names(config))
 
 
-async def _store(config: Config, ring: KeyRing, state_dir: Path, workers: int) -> Store:
+async def _store(config: Config, ring: KeyRing, state_dir: Path, workers: int, stores: KeptStores) -> Store:
     from_file = config.auth is not None and config.auth.file is not None  # whose keys may come to have limits
     quotas = [quota for grant in ring.grants for quota in grant.quotas]
     if not (config.ratelimits or quotas or from_file):
         return MemoryStore()
     durable = from_file or any(quota.kind == "budget" for quota in quotas)
-    return await open_store(config.state_storage, directory=state_dir, workers=workers, durable=durable)
+    memory = stores.named("counters")
+    return await open_store(config.state_storage, directory=state_dir, workers=workers, durable=durable, memory=memory)
 
 
 def _names(config: Config) -> dict[str, str]:

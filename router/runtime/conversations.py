@@ -16,6 +16,7 @@ from router.handlers.conversation_objects import ConversationObjects
 from router.handlers.conversations import StatefulResponses, StatePolicy
 from router.listeners.middleware import Resource
 from router.state.base import Store
+from router.state.kept import KeptStores
 from router.state.opening import open_conversation_store
 from router.telemetry.metrics import Metrics
 
@@ -38,12 +39,18 @@ class ConversationState:
         )
 
     @classmethod
-    async def open(cls, config: Config, *, state_dir: Path, workers: int, metrics: Metrics) -> ConversationState:
-        """Open the store, unless nothing is to be kept. Raises ``OperatorError`` when it cannot be used."""
+    async def open(
+        cls, config: Config, *, state_dir: Path, workers: int, metrics: Metrics, stores: KeptStores | None = None
+    ) -> ConversationState:
+        """Open the store, unless nothing is to be kept. Raises ``OperatorError`` when it cannot be used.
+
+        ``stores`` are those in memory that a reload keeps.
+        """
         settings = config.state_storage or _DEFAULT
         store = None
         if settings.store_responses != "never":
-            store = await open_conversation_store(settings, directory=state_dir, workers=workers)
+            memory = (stores or KeptStores()).named("conversations")
+            store = await open_conversation_store(settings, directory=state_dir, workers=workers, memory=memory)
         return cls(config, store, metrics)
 
     async def close(self) -> None:

@@ -33,6 +33,7 @@ from router.runtime.models import build_chats, build_model_router, build_service
 from router.runtime.orchestrators import Orchestrators, preference_orchestrator_name
 from router.runtime.parts import Parts
 from router.state.base import Store
+from router.state.kept import KeptStores
 from router.state.opening import open_session_store
 from router.triton.models import Classifier
 from router.upstream.breaker import BreakerPolicy
@@ -75,13 +76,16 @@ class ModelGateway:
         self._affinity = None if affinity_store is None else self._build_affinity(affinity_store)
 
     @classmethod
-    async def open(cls, parts: Parts, *, state_dir: Path, workers: int) -> ModelGateway:
+    async def open(
+        cls, parts: Parts, *, state_dir: Path, workers: int, stores: KeptStores | None = None
+    ) -> ModelGateway:
         """Open the store of the sessions, and begin to fetch what is known about models elsewhere.
 
-        Raises ``OperatorError`` when the store cannot be used.
+        ``stores`` are those in memory that a reload keeps. Raises ``OperatorError`` when the store cannot be used.
         """
         async with AsyncExitStack() as opened:
-            store = await open_session_store(parts.config.routing, directory=state_dir, workers=workers)
+            routing, memory = parts.config.routing, (stores or KeptStores()).named("sessions")
+            store = await open_session_store(routing, directory=state_dir, workers=workers, memory=memory)
             opened.push_async_callback(store.close)
             gateway = cls(parts, store)
             if parts.config.model_metrics_sources:

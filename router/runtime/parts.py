@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from router.access.control import AccessControl
 from router.config import Config
 from router.memories.base import MemoryStore
 from router.pricing import PriceTable
+from router.state.kept import KeptStores
 from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
 from router.upstream.http import HttpClient
@@ -37,7 +38,8 @@ class Surroundings:
     """Where a runtime finds itself: Triton's address, a folder for its state, and how many others serve beside it.
 
     ``state_dir`` belongs to the workers of one instance; each of them is a runtime of its own, with a ``number``.
-    ``telemetry`` is the address of the process that is told what happened, ``None`` where there is none.
+    ``telemetry`` is the address of the process that is told what happened, ``None`` where there is none. ``stores``
+    are those in this process's memory, which the next runtime finds again.
     """
 
     triton_url: str
@@ -45,3 +47,4 @@ class Surroundings:
     workers: int = 1
     number: int = 0
     telemetry: str | None = None
+    stores: KeptStores = field(default_factory=KeptStores)

@@ -100,7 +100,12 @@ class Runtime:
         self._closing.push_async_callback(client.close)
         prices = build_prices(config)
         access = await Access.open(
-            config, state_dir=around.state_dir, workers=around.workers, prices=prices, metrics=self._metrics
+            config,
+            state_dir=around.state_dir,
+            workers=around.workers,
+            prices=prices,
+            metrics=self._metrics,
+            stores=around.stores,
         )
         self._closing.push_async_callback(access.close)
         memories = await open_memories(config, directory=around.state_dir)
@@ -113,11 +118,13 @@ class Runtime:
             elsewhere = Elsewhere(config.services)
             self._closing.push_async_callback(elsewhere.close)
         parts = Parts(config, client, triton, self._metrics, prices, access.control, memories, elsewhere)
-        models = await ModelGateway.open(parts, state_dir=around.state_dir, workers=around.workers)
+        models = await ModelGateway.open(
+            parts, state_dir=around.state_dir, workers=around.workers, stores=around.stores
+        )
         self._closing.push_async_callback(models.close)
         recorder = RequestRecorder(self._metrics, prices, self._sink, _recording(config))
         state = await ConversationState.open(
-            config, state_dir=around.state_dir, workers=around.workers, metrics=self._metrics
+            config, state_dir=around.state_dir, workers=around.workers, metrics=self._metrics, stores=around.stores
         )
         self._closing.push_async_callback(state.close)
         return [

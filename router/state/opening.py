@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -25,7 +26,9 @@ _OVERHEAD_BYTES = 256 * 1024  # what an entry of a conversation may take beside 
 _SERVER_ENTRIES = 1_000_000
 
 
-async def open_session_store(routing: Routing, *, directory: Path, workers: int) -> Store:
+async def open_session_store(
+    routing: Routing, *, directory: Path, workers: int, memory: Callable[..., Store] = MemoryStore
+) -> Store:
     """Where the models of sessions are kept, at most ``session_max_entries`` of them; Redis lets go of them in time.
 
     With several workers that is a file of its own in ``directory``. Raises ``OperatorError`` when it cannot be used.
@@ -35,11 +38,18 @@ async def open_session_store(routing: Routing, *, directory: Path, workers: int)
     if cache.type == "redis":
         return FailFastStore(await open_redis(_text(cache.url)))
     if workers == 1:
-        return MemoryStore(max_entries=most)
+        return memory(max_entries=most)
     return FailFastStore(await SqliteStore.open(directory / SESSIONS_FILE_NAME, max_entries=most))
 
 
-async def open_store(storage: StateStorage | None, *, directory: Path, workers: int, durable: bool) -> Store:
+async def open_store(
+    storage: StateStorage | None,
+    *,
+    directory: Path,
+    workers: int,
+    durable: bool,
+    memory: Callable[..., Store] = MemoryStore,
+) -> Store:
     """Where counters are kept.
 
     ``redis``, ``postgres`` and ``sqlite`` are what the configuration says. Anything else is this process's memory when
@@ -51,11 +61,13 @@ async def open_store(storage: StateStorage | None, *, directory: Path, workers: 
     if storage is not None and storage.type == "sqlite" and storage.connection_string is not None:
         return FailFastStore(await SqliteStore.open(_file(storage.connection_string)))
     if workers == 1 and not durable and (storage is None or storage.type != "sqlite"):
-        return MemoryStore()
+        return memory()
     return FailFastStore(await SqliteStore.open(directory / FILE_NAME))
 
 
-async def open_conversation_store(storage: StateStorage, *, directory: Path, workers: int) -> Store:
+async def open_conversation_store(
+    storage: StateStorage, *, directory: Path, workers: int, memory: Callable[..., Store] = MemoryStore
+) -> Store:
     """Where responses and conversations are kept, within the bounds of the configuration.
 
     ``memory`` is that of this process when it is alone; several workers share a SQLite file in ``directory`` instead,
@@ -66,9 +78,7 @@ async def open_conversation_store(storage: StateStorage, *, directory: Path, wor
     if storage.type in ("redis", "postgres"):
         return await _open_server(storage, max_entries=storage.max_entries, max_value_bytes=most)
     if storage.type == "memory" and workers == 1:
-        return MemoryStore(
-            max_entries=storage.max_entries, max_bytes=storage.max_bytes or 256 * _MIB, max_value_bytes=most
-        )
+        return memory(max_entries=storage.max_entries, max_bytes=storage.max_bytes or 256 * _MIB, max_value_bytes=most)
     path = directory / CONVERSATIONS_FILE_NAME
     if storage.type == "sqlite" and storage.connection_string is not None:
         named = _file(storage.connection_string)
