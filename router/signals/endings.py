@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from router.signals.error_types import type_by_words
-from router.signals.exchange import Exchange
+from router.signals.exchange import Exchange, well_formed
 from router.signals.report import Signal, SignalType, snippet
 
 _SURE = 0.95
@@ -59,7 +59,7 @@ def _type_of_code(code: str) -> SignalType | None:
         return None
     if code in _TYPES:
         return _TYPES[code]
-    kind = type_by_words(code)  # a provider's own code
+    kind = type_by_words(well_formed(code))  # a provider's own code
     return kind if kind is not None and kind.startswith("environment.") else None
 
 

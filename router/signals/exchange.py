@@ -81,7 +81,12 @@ def digest(message: object) -> bytes:
     answered = _string(message, "tool_call_id") if isinstance(message, dict) else ""
     calls = [f"{call.name}\0{_cut(call.arguments)}" for call in tool_calls(message)]
     said = "\0".join([role_of(message), text_of(message), answered, *calls])
-    return hashlib.blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return hashlib.blake2b(said.encode(), digest_size=16).digest()
+
+
+def well_formed(text: str) -> str:
+    """``text`` without halves of surrogate pairs, which JSON may have and UTF-8 has no word for."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _part_texts(parts: Sequence[object]) -> Iterator[str]:
@@ -96,9 +101,9 @@ def _part_texts(parts: Sequence[object]) -> Iterator[str]:
 
 def _string(holder: Mapping[str, Any], key: str) -> str:
     value = holder.get(key)
-    return value if isinstance(value, str) else ""
+    return well_formed(value) if isinstance(value, str) else ""
 
 
 def _cut(text: str) -> str:
     half = MAX_TEXT_CHARS // 2
-    return text if len(text) <= MAX_TEXT_CHARS else f"{text[:half]}\n{text[-half:]}"
+    return well_formed(text if len(text) <= MAX_TEXT_CHARS else f"{text[:half]}\n{text[-half:]}")

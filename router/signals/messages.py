@@ -20,6 +20,7 @@ from router.signals.wording import Said, Situation, read_wording
 _EMBEDDED_CHARS = 400
 _MIN_CONTENT = 2
 _QUESTION_CHARS = 600
+_DIGEST_CHARS = 2_000  # of an answer
 _CONTINUING_WORDS = 10
 _WEAK_SHARE = 0.3  # of content words, where a phrase such as "in other words" stands, too
 _RESTATED_WORDS = 4
@@ -96,7 +97,7 @@ def _assistant(
             signals.append(Signal(loop[0], index, loop[1], snippet(f"{call.name}({call.arguments[:200]})")))
         calls = (*calls, remembered)[-MAX_CALLS:]
     if text.strip():
-        own = digest_words(lexicon.normalizer.normal(text), lexicon.stopwords)
+        own = digest_words(lexicon.normalizer.normal(text[:_DIGEST_CHARS]), lexicon.stopwords)
         # What is said beside calls is often the same.
         if len(calls) == len(state.calls) and _is_repeated(own, state.answers):
             signals.append(Signal("interaction.stagnation.repetition", index, _SAID_AGAIN, snippet(text)))

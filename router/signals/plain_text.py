@@ -21,7 +21,8 @@ _MAX_SENTENCE_CHARS = 600
 # Stands for what was quoted, so that the words around it do not become neighbours.
 _QUOTED = "\ue000"
 
-_APOSTROPHES = {ord(mark): "'" for mark in "\u2018\u2019\u201b\u02bc\u00b4`\uff07"}
+_APOSTROPHES = {ord(mark): "'" for mark in "\u2018\u2019\u201b\u02bc\u00b4\uff07"}
+_ALL_APOSTROPHES = {**_APOSTROPHES, ord("`"): "'"}  # a backtick is one where it is not around code
 _FOREIGN = re2.compile(
     "|".join(
         (
@@ -76,7 +77,7 @@ class Normalizer:
 
     def normal(self, text: str) -> str:
         """The normal form of ``text``; commas, colons and dashes between words stay, as ``,``."""
-        written = unicodedata.normalize("NFKC", text.translate(_APOSTROPHES)).casefold()
+        written = unicodedata.normalize("NFKC", text.translate(_ALL_APOSTROPHES)).casefold()
         return " ".join([self._word(token) for token in _TOKEN.findall(written)])
 
     def _word(self, token: str) -> str:

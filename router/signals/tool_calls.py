@@ -38,7 +38,7 @@ class Call:
 def remember_call(call: ToolCall, message_index: int) -> Call:
     """The digest of a call; arguments that are the same JSON have one signature, whatever the order of the keys."""
     arguments, ok = _canonical(call.arguments)
-    signed = b"\0".join((call.name.encode("utf-8", "surrogatepass"), arguments))
+    signed = b"\0".join((call.name.encode(), arguments))
     return Call(call.id[:128], call.name, message_index, hashlib.blake2b(signed, digest_size=8).digest(), ok)
 
 
@@ -112,8 +112,8 @@ def _canonical(arguments: str) -> tuple[bytes, bool]:
     if not arguments.strip():
         return b"{}", True
     if len(arguments) > _MAX_ARGUMENTS:
-        return arguments.encode("utf-8", "surrogatepass"), True
+        return arguments.encode(), True
     try:
         return orjson.dumps(orjson.loads(arguments), option=orjson.OPT_SORT_KEYS), True
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-        return arguments.encode("utf-8", "surrogatepass"), False
+        return arguments.encode(), False

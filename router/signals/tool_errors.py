@@ -107,7 +107,8 @@ def _object_error(value: Mapping[str, Any], is_error: bool) -> ToolError | None:
         return _exit_error(value, exit_code) if exit_code else None
     if value.get("isError") is True or value.get("is_error") is True:
         return _mcp_error(value)
-    status = _status_of(value)
+    error = value.get("error")
+    status = _status_of(value) or (_status_of(error) if isinstance(error, dict) else None)
     if not (is_error or _says_error(value) or status is not None):
         return None
     return ToolError(_said(value), status)
@@ -135,7 +136,7 @@ def _says_error(value: Mapping[str, Any]) -> bool:
         return True
     if value.get("success") is False or value.get("ok") is False:
         return True
-    if any(str(value.get(key)).lower() in _FAILED_WORDS for key in ("status", "type")):
+    if any(isinstance(word := value.get(key), str) and word.lower() in _FAILED_WORDS for key in ("status", "type")):
         return True
     codes = (value.get(key) for key in ("code", "errorCode", "errorType", "__type"))
     return any(isinstance(code, str) and type_by_words(code[:_MESSAGE_CHARS]) is not None for code in codes)
@@ -158,8 +159,7 @@ def _status_of(value: Mapping[str, Any]) -> int | None:
             return status
         if key == "status" and len(value) == 1:
             return status
-    error = value.get("error")
-    return _status_of(error) if isinstance(error, dict) else None
+    return None
 
 
 def _number(value: object) -> int | None:

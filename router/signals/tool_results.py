@@ -58,7 +58,7 @@ def read_tool_result(text: str, *, is_error: bool = False, arguments_ok: bool = 
 
     ``is_error`` is what the message says of itself; ``arguments_ok`` whether the call's arguments were JSON.
     """
-    seen = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    seen = hashlib.blake2b(text.encode(), digest_size=8).digest()
     value = parse(text)
     if value is None and _breaks_off(text.strip()):
         return ToolResult("disturbed", seen, "environment.exhaustion.malformed_response", _BY_STATUS, text)

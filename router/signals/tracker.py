@@ -30,13 +30,13 @@ class _Entry:
     used_at: float
 
 
-def fingerprint(first_user_message: object, *, tenant: str | None, listener: str) -> bytes:
+def fingerprint(first_user_message: object, *, tenant: str | None, listener: str) -> str:
     """What finds a conversation again: who has it, where, and how it began.
 
     ``first_user_message`` is the first one with the role ``user``, canonical; ``tenant`` is whose API key it was.
     """
     began = "\0".join([listener, tenant or "", text_of(first_user_message)])
-    return hashlib.blake2b(began.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return hashlib.blake2b(began.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 class ConversationTracker:
@@ -48,31 +48,32 @@ class ConversationTracker:
 
     def __init__(self, bounds: TrackerBounds | None = None) -> None:
         self._bounds = bounds or TrackerBounds()
-        self._entries: OrderedDict[bytes, tuple[_Entry, ...]] = OrderedDict()
+        self._branches = min(MAX_BRANCHES, self._bounds.conversations)
+        self._entries: OrderedDict[str, tuple[_Entry, ...]] = OrderedDict()
         self._count = 0
 
     def __len__(self) -> int:
         """How many states are kept."""
         return self._count
 
-    def state_of(self, key: bytes, exchange: Exchange, now: float) -> ConversationState | None:
+    def state_of(self, key: str, exchange: Exchange, now: float) -> ConversationState | None:
         """The state that ``exchange`` goes on with; of several, the one that knows most of it. It stays as it is."""
         fitting = [entry.state for entry in self._alive(key, now) if continues(entry.state, exchange)]
         return max(fitting, key=lambda state: state.seen, default=None)
 
-    def observe(self, key: bytes, exchange: Exchange, now: float, meaning: Meaning | None = None) -> SignalReport:
+    def observe(self, key: str, exchange: Exchange, now: float, meaning: Meaning | None = None) -> SignalReport:
         """Analyze ``exchange`` of the conversation with the fingerprint ``key``, and remember what comes of it."""
         before = self.state_of(key, exchange, now)
         report, after = analyze(exchange, before, meaning)
         others = [entry for entry in self._alive(key, now) if entry.state is not before]
-        self._put(key, (*others, _Entry(after, now))[-MAX_BRANCHES:])
+        self._put(key, (*others, _Entry(after, now))[-self._branches :])
         self._evict(now)
         return report
 
-    def _alive(self, key: bytes, now: float) -> list[_Entry]:
+    def _alive(self, key: str, now: float) -> list[_Entry]:
         return [entry for entry in self._entries.get(key, ()) if now - entry.used_at < self._bounds.ttl_s]
 
-    def _put(self, key: bytes, entries: tuple[_Entry, ...]) -> None:
+    def _put(self, key: str, entries: tuple[_Entry, ...]) -> None:
         self._count += len(entries) - len(self._entries.pop(key, ()))
         self._entries[key] = entries
 

@@ -61,17 +61,16 @@ def _confidence(wording: Wording, sentence: Sentence, situation: Situation, lexi
     for place, pattern in wording.places.items():
         if place == "reply" and situation.asked:
             continue
-        if any(_counts(wording, sentence.plain, start, end, lexicon) for start, end in _spans(pattern, sentence.plain)):
+        spans = list(_spans(pattern, sentence.plain))
+        excepted = list(_spans(wording.exceptions, sentence.plain)) if spans and wording.exceptions is not None else []
+        own = (span for span in spans if not any(first < span[1] and span[0] < last for first, last in excepted))
+        if any(_counts(wording, sentence.plain, start, end, lexicon) for start, end in own):
             return min(wording.confidence, _REPLY_CONFIDENCE) if place == "reply" else wording.confidence
     return 0.0
 
 
 def _counts(wording: Wording, text: str, start: int, end: int, lexicon: Lexicon) -> bool:
     """Whether what stands at ``text[start:end]`` is the user's own, said of what is, and not taken back."""
-    if wording.exceptions is not None and any(
-        first < end and start < last for first, last in _spans(wording.exceptions, text)
-    ):
-        return False
     before = text[:start]
     if lexicon.guards["reported"].search(before):
         return False
