@@ -7,6 +7,7 @@ never speaks first, so there is no stream to open with GET and no session to end
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -170,10 +171,33 @@ def _is_stateless(context: RequestContext, method: str, params: Mapping[str, Any
 
 
 def _check_origin(context: RequestContext) -> None:
-    """A web page may only ask from where it came from: else any page could reach a gateway on its visitor's machine."""
+    """A web page may only ask from where it came from: else any page could reach a gateway on its visitor's machine.
+
+    That a page was served under our name says nothing without an API key: whoever owns a name can let it point here
+    once the page is loaded (DNS rebinding). An address, or ``localhost``, cannot be pointed elsewhere.
+    """
     origin = context.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.casefold() != context.headers.get("host", "").casefold():
+    if origin is None:
+        return
+    try:
+        page = urlsplit(origin)
+        own = page.netloc.casefold() == context.headers.get("host", "").casefold()
+        fixed = page.hostname is not None and _is_fixed(page.hostname)
+    except ValueError:
+        own = fixed = False
+    if not own or not (fixed or context.identity is not None):
         raise _Refused(_INVALID_REQUEST, "Pages of other origins may not ask here.", status=403)
+
+
+def _is_fixed(host: str) -> bool:
+    """Whether nobody can let this host be another machine."""
+    if host == "localhost":
+        return True
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _tool_result(result: ToolResult) -> dict[str, Any]:

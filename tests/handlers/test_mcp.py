@@ -10,6 +10,7 @@ from aiohttp import web
 from mcp import Client, MCPError
 from mcp_types import TextContent
 
+from router.context import Identity
 from router.functions.engine import schemas_of
 from router.handlers.mcp import HANDSHAKE_REVISIONS, STATELESS_REVISIONS, McpHandler
 from router.handlers.tools import AgentTool, FunctionTool, Tool, ToolsHandler
@@ -184,6 +185,12 @@ async def test_notifications_are_taken_and_not_answered() -> None:
         ({"mcp-protocol-version": "2025-06-18"}, {}, 200, None),
         ({"origin": "http://evil.example", "host": "127.0.0.1:8001"}, {}, 403, -32600),
         ({"origin": "http://127.0.0.1:8001", "host": "127.0.0.1:8001"}, {}, 200, None),
+        ({"origin": "http://localhost:8001", "host": "localhost:8001"}, {}, 200, None),
+        ({"origin": "http://[::1]:8001", "host": "[::1]:8001"}, {}, 200, None),
+        ({"origin": "null", "host": "127.0.0.1:8001"}, {}, 403, -32600),
+        ({"origin": "http://[", "host": "["}, {}, 403, -32600),
+        # A name that its owner has let point here since the page was loaded.
+        ({"origin": "http://rebound.example:8001", "host": "rebound.example:8001"}, {}, 403, -32600),
     ],
 )
 async def test_revisions_have_to_agree_and_pages_of_other_origins_are_refused(
@@ -205,3 +212,12 @@ async def test_tools_are_listed_as_chat_completions_want_them() -> None:
     (tool,) = orjson.loads(reply.body)["data"]
     assert (tool["type"], tool["function"]["name"]) == ("function", "get_weather")
     assert tool["function"]["parameters"]["properties"]["days"]["default"] == 7
+
+
+async def test_a_page_under_our_own_name_may_ask_with_a_key() -> None:
+    async with FakeAgent() as api, _served(api) as (handler, _):
+        context = new_context()
+        context.headers = {"origin": "https://tools.example", "host": "tools.example"}
+        context.identity = Identity("alice")
+        reply = await handler.serve(context, b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}')
+        assert reply.status == 200
