@@ -17,7 +17,7 @@ import orjson
 from router import __version__
 from router.access.control import AccessControl, estimated_tokens
 from router.context import LocalReply, RequestContext
-from router.dialects.canonical import ChatRequest, chunks_of, completion, completion_text
+from router.dialects.canonical import ChatRequest, chunks_of, completion, completion_text, encode_json
 from router.errors import GatewayError
 from router.handlers.admission import Admission
 from router.handlers.filtered_agent import assembled, one_batch, through
@@ -111,7 +111,7 @@ class McpHandler:
 
     async def _called(self, tool: Tool, arguments: Mapping[str, Any], context: RequestContext) -> ToolResult:
         asked = tool.request(arguments)
-        await self._access.admit(context, None, estimated_tokens(len(orjson.dumps(arguments))))
+        await self._access.admit(context, None, estimated_tokens(len(encode_json(arguments))))
         request = await self._admission.filtered(asked, context)
         if isinstance(request, Reply):  # a filter has answered
             return ToolResult(completion_text(orjson.loads(request.body if isinstance(request.body, bytes) else b"")))

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import orjson
 
 from router.context import RequestContext
-from router.dialects.canonical import ChatRequest, message_text
+from router.dialects.canonical import ChatRequest, encode_answer, encode_json, message_text
 from router.errors import GatewayError, InvalidRequest
 from router.functions.calls import FunctionCalls
 from router.functions.planning import PlannedCall
@@ -61,7 +61,7 @@ class FunctionTool:
 
     def request(self, arguments: Mapping[str, Any]) -> ChatRequest:
         """The arguments as JSON."""
-        return _said(orjson.dumps(arguments).decode())
+        return _said(encode_json(arguments).decode())
 
     async def call(self, request: ChatRequest, context: RequestContext) -> ToolResult:
         """What the API answers; an error of it is a result."""
@@ -80,7 +80,7 @@ class FunctionTool:
             return ToolResult(result.error.message, is_error=True)
         if isinstance(result.value, str):
             return ToolResult(result.value)
-        return ToolResult(orjson.dumps(result.value).decode(), result.value)
+        return ToolResult(encode_answer(result.value).decode(), result.value)
 
 
 class AgentTool:

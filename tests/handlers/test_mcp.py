@@ -19,7 +19,7 @@ from router.upstream.http import Endpoint, HttpClient
 from router.upstream.service import FixedService, agent_url
 from tests.fakes import agents
 from tests.fakes.agents import FakeAgent
-from tests.functions.apis import answers, calls_of, clients, host_of, says
+from tests.functions.apis import answers, calls_of, clients, host_of, raw, says
 from tests.handlers.function_front import FunctionFront, function_front, new_context, weather
 
 
@@ -221,3 +221,21 @@ async def test_a_page_under_our_own_name_may_ask_with_a_key() -> None:
         context.identity = Identity("alice")
         reply = await handler.serve(context, b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}')
         assert reply.status == 200
+
+
+def _nested(depth: int) -> bytes:
+    return b"[" * depth + b"]" * depth
+
+
+async def test_arguments_and_answers_that_are_nested_without_end_are_errors_of_the_call() -> None:
+    behaviour = raw(b'{"deep": %b}' % _nested(600))
+    async with FakeAgent(behaviour=behaviour) as api, FakeAgent() as travel, _served(api, travel) as (handler, _):
+        for name in ("get_weather", "travel"):
+            params = b'{"name": "%b", "arguments": {"message": "Hi.", "x": %b}}' % (name.encode(), _nested(600))
+            body = b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": %b}' % params
+            reply = await handler.serve(new_context(), body)
+            assert isinstance(reply.body, bytes)
+            assert orjson.loads(reply.body)["result"]["isError"]
+        assert (api.requests, travel.requests) == ([], [])
+        result = await _call(handler, "get_weather", {"location": "Oslo"})
+        assert (result["isError"], result["content"][0]["text"]) == (True, "The answer cannot be passed on.")
