@@ -15,7 +15,6 @@ from collections.abc import Iterator
 
 import orjson
 
-from router.dialects.canonical import completion_text
 from router.errors import UpstreamProtocolError
 from router.functions.http_call import ApiAnswer
 from router.functions.targets import JsonValue
@@ -86,14 +85,22 @@ def _only_text(value: JsonValue) -> str | None:
         return value.strip() or _NOTHING
     if not isinstance(value, dict):
         return None
-    if isinstance(value.get("choices"), list) and value["choices"] and isinstance(value["choices"][0], dict):
-        message = value["choices"][0].get("message")
-        return completion_text(value) if isinstance(message, dict) and message.get("content") else None
+    choices = value.get("choices")
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        return _said_by_assistant(choices[0].get("message"))
     if len(value) == 1:
         ((name, text),) = value.items()
         if name in _TEXT_NAMES and isinstance(text, str):
             return text.strip() or _NOTHING
     return None
+
+
+def _said_by_assistant(message: JsonValue) -> str | None:
+    content = message.get("content") if isinstance(message, dict) else None
+    if isinstance(content, list):
+        parts = [part.get("text") for part in content if isinstance(part, dict)]
+        content = "\n".join(part for part in parts if isinstance(part, str))
+    return content.strip() or None if isinstance(content, str) else None
 
 
 def _lines(value: JsonValue, depth: int) -> Iterator[str]:
@@ -162,6 +169,9 @@ def _cut(text: str) -> str:
 
 def as_data(results: JsonValue) -> str:
     """``results`` as JSON for a language model, without what could close a tag; cut where it is too long."""
-    text = orjson.dumps(results, default=str).decode()
+    try:
+        text = orjson.dumps(results, default=str).decode()
+    except TypeError:  # nested deeper than can be written, though not deeper than can be read
+        text = orjson.dumps(rendered(results)).decode()
     text = text.replace("<", "\\u003c").replace(">", "\\u003e")
     return _cut(text)
