@@ -2,12 +2,14 @@
 
 The wheel's stub is compiled against the array structures of NumPy 1: it reads an item size from where NumPy 2 keeps
 type flags, and finds 0. Tensors then reach the model with zero strides (every byte is the first one) and leave it
-empty. NumPy 1 has no wheel for Python 3.13, so the two places are mended here, before the stub makes its first array:
+empty. NumPy 1 has no wheel for Python 3.13, so the places are mended here, before the stub makes its first array:
 
 - ``PyArray_NewFromDescr`` ignores the strides that the stub computed, and NumPy computes them from the shape. The stub
   takes that function from a table whose slot numbers are part of NumPy's stable ABI.
-- ``Tensor(name, array)`` goes through DLPack, where the producer states the size. DLPack has no strings, so that a
-  model cannot answer with BYTES tensors; none of the embedded shape does.
+- ``Tensor(name, array)`` goes through DLPack, where the producer states the size.
+- DLPack has no strings. For those the stub calls ``serialize_byte_tensor`` of the backend's utilities, and takes the
+  size of the array that comes back. Ours hands it one whose data type, which nobody else has, says its size where
+  NumPy 1 did.
 
 The embedded server links this file next to the backend's ``triton_python_backend_utils.py``, which imports it.
 """
@@ -16,10 +18,14 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 _NEW_FROM_DESCR = 94  # slot of PyArray_NewFromDescr, the same since NumPy 1.0
 _TABLE_SLOTS = 306  # the length of the table in NumPy 1.x; the stub knows no later slot
+
+# Where PyArray_Descr has a 32-bit item size in NumPy 1.x, and the type flags since 2.0.
+_OLD_ITEM_SIZE = 32
 
 _pointer = ctypes.c_void_p
 _new_from_descr_type = ctypes.PYFUNCTYPE(
@@ -59,7 +65,7 @@ def _mend_outgoing(numpy: Any, backend: Any) -> None:
 
         def __new__(cls, name: str, array: Any) -> Any:
             if array.dtype.kind in "OSU":
-                raise TypeError(f"{name}: the embedded server cannot send BYTES tensors with NumPy {numpy.__version__}")
+                return native(name, array.astype(object))
             capsule = numpy.ascontiguousarray(array).__dlpack__()
             tensor = native.from_dlpack(name, capsule)
             # The tensor owns the memory now, but the stub does not rename the capsule in the way that NumPy looks for.
@@ -69,6 +75,23 @@ def _mend_outgoing(numpy: Any, backend: Any) -> None:
     backend.Tensor = Tensor
 
 
+def _sizing_serializer(numpy: Any, serialize: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """``serialize_byte_tensor`` in a form whose size the stub reads right.
+
+    The array owns no data: the flags that the size looks like would tell NumPy to release objects in it.
+    """
+
+    def serialize_byte_tensor(array: Any) -> Any:
+        raw = serialize(array)
+        if not raw:
+            return raw
+        serialized = numpy.frombuffer(raw, dtype=f"S{len(raw)}")
+        ctypes.c_uint32.from_address(id(serialized.dtype) + _OLD_ITEM_SIZE).value = len(raw)
+        return serialized
+
+    return serialize_byte_tensor
+
+
 def mend() -> tuple[object, ...]:
     """Mend the stub if the NumPy here is 2 or later; returns what has to stay alive."""
     numpy = importlib.import_module("numpy")
@@ -76,6 +99,8 @@ def mend() -> tuple[object, ...]:
         return ()
     kept = _mend_incoming(importlib.import_module("numpy.core.multiarray"))
     _mend_outgoing(numpy, importlib.import_module("c_python_backend_utils"))
+    utilities: Any = importlib.import_module("triton_python_backend_utils")
+    utilities.serialize_byte_tensor = _sizing_serializer(numpy, utilities.serialize_byte_tensor)
     return kept
 
 
