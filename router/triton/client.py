@@ -6,8 +6,10 @@ exception escape; this one uses only the messages and stubs that the package shi
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 
 from router.errors import ModelUnavailable
@@ -31,7 +33,22 @@ if TYPE_CHECKING:
     from router.triton.rpc import Rpc
 
 
-_INFER_SPAN = f"{semconv.TRITON_SERVICE}/ModelInfer"
+_INFER = "ModelInfer"
+_STREAM = "ModelStreamInfer"
+
+# Triton's own parameters of a streamed request and its answers: the last answer says that it is, even when it has
+# nothing else to say (https://github.com/triton-inference-server/server/blob/main/docs/user_guide/decoupled_models.md).
+_WANT_FINAL = "triton_enable_empty_final_response"
+_IS_FINAL = "triton_final_response"
+
+# All answers of one streamed request together.
+MAX_STREAM_BYTES = 1024 * 1024
+
+_MAX_REASON_CHARS = 500
+
+
+class ModelFailure(Exception):
+    """What a model said of its own failure, within a stream; the text is for logs, not for clients."""
 
 
 class TritonClient:
@@ -64,31 +81,54 @@ class TritonClient:
 
         All outputs that came back are in the result; whether they are what the contract says is for the caller.
         """
-        request = self._rpc.messages.ModelInferRequest(model_name=model, model_version=version)
-        for tensor in inputs:
-            request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-            request.raw_input_contents.append(tensor.raw)
-        for name in outputs:
-            request.outputs.add(name=name)
-        attributes: dict[str, AttributeValue] = {
-            semconv.RPC_SYSTEM: "grpc",
-            semconv.RPC_SERVICE: semconv.TRITON_SERVICE,
-            semconv.RPC_METHOD: "ModelInfer",
-            semconv.MODEL: model,
-        }
-        with current_span().child(_INFER_SPAN, "client", attributes) as span:
-            answer = await self._call(self._rpc.stub.ModelInfer, request, timeout_s, f"The model {model!r}")
+        request = self._request(model, version, inputs, outputs)
+        with current_span().child(_span_name(_INFER), "client", _attributes(_INFER, model)) as span:
+            answer = await self._call(self._rpc.stub.ModelInfer, request, timeout_s, _subject(model))
             span.set(semconv.MODEL_VERSION, answer.model_version)
-        if len(answer.raw_output_contents) != len(answer.outputs):
-            raise ModelUnavailable(f"The model {model!r} gave an answer that cannot be read.")
-        return InferResult(
-            answer.model_name,
-            answer.model_version,
-            {
-                output.name: Tensor(output.name, output.datatype, tuple(output.shape), raw)
-                for output, raw in zip(answer.outputs, answer.raw_output_contents, strict=True)
-            },
-        )
+        return _result(model, answer)
+
+    async def stream_infer(
+        self,
+        model: str,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[str],
+        *,
+        timeout_s: float,
+        version: str = "",
+        max_bytes: int = MAX_STREAM_BYTES,
+    ) -> AsyncGenerator[InferResult, None]:
+        """Ask ``model`` for ``outputs`` and yield its answers as they come: decoupled models give any number of them.
+
+        Use it under ``contextlib.aclosing``: who stops before the end cancels the request, which frees the model. Also
+        ``ModelUnavailable``: a model that reports a failure, at any time, and one that says more than ``max_bytes``.
+        """
+        request = self._request(model, version, inputs, outputs)
+        request.parameters[_WANT_FINAL].bool_param = True
+        span = current_span().child(_span_name(_STREAM), "client", _attributes(_STREAM, model))
+        left = max_bytes
+        stub = self._rpc.stub.ModelStreamInfer
+        try:
+            async with aclosing(
+                self._rpc.stream(stub, request, timeout_s, _subject(model), span.traceparent)
+            ) as messages:
+                async for message in messages:
+                    if message.error_message:
+                        reason = ModelFailure(message.error_message[:_MAX_REASON_CHARS])
+                        raise ModelUnavailable(f"{_subject(model)} failed.") from reason
+                    answer = message.infer_response
+                    left -= sum(map(len, answer.raw_output_contents))
+                    if left < 0:
+                        raise ModelUnavailable(f"{_subject(model)} gave an answer that is too long.")
+                    if answer.outputs:
+                        span.set(semconv.MODEL_VERSION, answer.model_version)
+                        yield _result(model, answer)
+                    if answer.parameters[_IS_FINAL].bool_param:
+                        return
+        except (ModelUnavailable, asyncio.CancelledError) as exc:
+            span.fail(getattr(exc, "code", None) or type(exc).__name__)
+            raise
+        finally:
+            span.end()
 
     async def server_live(self, timeout_s: float) -> bool:
         """Whether a server answers at all."""
@@ -111,9 +151,7 @@ class TritonClient:
     async def model_metadata(self, model: str, timeout_s: float, *, version: str = "") -> ModelMetadata:
         """Inputs, outputs and served versions of a loaded model."""
         request = self._rpc.messages.ModelMetadataRequest(name=model, version=version)
-        return from_model_metadata(
-            await self._call(self._rpc.stub.ModelMetadata, request, timeout_s, f"The model {model!r}")
-        )
+        return from_model_metadata(await self._call(self._rpc.stub.ModelMetadata, request, timeout_s, _subject(model)))
 
     async def model_config(self, model: str, timeout_s: float, *, version: str = "") -> ModelConfig:
         """The configuration of a loaded model as Triton runs it.
@@ -123,7 +161,7 @@ class TritonClient:
         deadline = time.monotonic() + timeout_s
         request = self._rpc.messages.ModelConfigRequest(name=model, version=version)
         try:
-            answer = await self._call(self._rpc.stub.ModelConfig, request, timeout_s, f"The model {model!r}")
+            answer = await self._call(self._rpc.stub.ModelConfig, request, timeout_s, _subject(model))
         except ModelUnavailable as exc:
             from router.triton.rpc import is_unimplemented  # already loaded: somebody has been asked
 
@@ -145,18 +183,27 @@ class TritonClient:
     async def load(self, model: str, timeout_s: float = 60.0) -> None:
         """Load a model, or replace it by what the repository holds now; when that fails the old one goes on serving."""
         request = self._rpc.messages.RepositoryModelLoadRequest(model_name=model)
-        await self._call(self._rpc.stub.RepositoryModelLoad, request, timeout_s, f"The model {model!r}")
+        await self._call(self._rpc.stub.RepositoryModelLoad, request, timeout_s, _subject(model))
 
     async def unload(self, model: str, timeout_s: float = 60.0) -> None:
         """Stop serving a model; requests that are running may finish."""
         request = self._rpc.messages.RepositoryModelUnloadRequest(model_name=model)
-        await self._call(self._rpc.stub.RepositoryModelUnload, request, timeout_s, f"The model {model!r}")
+        await self._call(self._rpc.stub.RepositoryModelUnload, request, timeout_s, _subject(model))
 
     async def close(self, grace_s: float | None = None) -> None:
         """Close the channel; calls still running get ``grace_s`` to finish and then fail."""
         self._closed = True
         if self._opened is not None:
             await self._opened.close(grace_s)
+
+    def _request(self, model: str, version: str, inputs: Sequence[Tensor], outputs: Sequence[str]) -> Any:
+        request = self._rpc.messages.ModelInferRequest(model_name=model, model_version=version)
+        for tensor in inputs:
+            request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+            request.raw_input_contents.append(tensor.raw)
+        for name in outputs:
+            request.outputs.add(name=name)
+        return request
 
     async def _ask(self, method: str, field: str, timeout_s: float, **fields: str) -> bool:
         try:
@@ -176,3 +223,33 @@ class TritonClient:
                 raise ModelUnavailable("The model server cannot be reached.")
             self.open()
         return cast("Rpc", self._opened)
+
+
+def _subject(model: str) -> str:
+    return f"The model {model!r}"
+
+
+def _span_name(method: str) -> str:
+    return f"{semconv.TRITON_SERVICE}/{method}"
+
+
+def _attributes(method: str, model: str) -> dict[str, AttributeValue]:
+    return {
+        semconv.RPC_SYSTEM: "grpc",
+        semconv.RPC_SERVICE: semconv.TRITON_SERVICE,
+        semconv.RPC_METHOD: method,
+        semconv.MODEL: model,
+    }
+
+
+def _result(model: str, answer: Any) -> InferResult:
+    if len(answer.raw_output_contents) != len(answer.outputs):
+        raise ModelUnavailable(f"{_subject(model)} gave an answer that cannot be read.")
+    return InferResult(
+        answer.model_name,
+        answer.model_version,
+        {
+            output.name: Tensor(output.name, output.datatype, tuple(output.shape), raw)
+            for output, raw in zip(answer.outputs, answer.raw_output_contents, strict=True)
+        },
+    )

@@ -7,6 +7,7 @@ client imports this module, and only once there is somebody to ask.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import grpc
@@ -59,18 +60,38 @@ class Rpc:
         if timeout_s <= 0:
             raise ModelUnavailable(f"{subject} was not asked because no time was left.")
         try:
-            traceparent = current_span().traceparent
-            metadata = None if traceparent is None else (("traceparent", traceparent),)
-            return await method(request, timeout=timeout_s, metadata=metadata)
-        except grpc.aio.AioRpcError as exc:
-            raise ModelUnavailable(_public_message(subject, exc.code())) from exc
-        except grpc.aio.UsageError as exc:
-            raise ModelUnavailable(f"{subject} cannot be reached.") from exc
-        except asyncio.CancelledError as exc:
-            # Closing the channel ends its calls with the same exception as cancelling the caller.
-            if self._closed and not _caller_is_cancelled():
-                raise ModelUnavailable(f"{subject} cannot be reached.") from exc
-            raise
+            return await method(request, timeout=timeout_s, metadata=_metadata(current_span().traceparent))
+        except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.CancelledError) as exc:
+            raise self._failure(exc, subject) from exc
+
+    async def stream(
+        self, method: Any, request: Any, timeout_s: float, subject: str, traceparent: str | None
+    ) -> AsyncGenerator[Any, None]:
+        """What ``method`` answers to one ``request``, until it has said all; closing the generator cancels the call.
+
+        Raises ``ModelUnavailable`` whose message begins with ``subject``.
+        """
+        if timeout_s <= 0:
+            raise ModelUnavailable(f"{subject} was not asked because no time was left.")
+        call: Any = None
+        try:
+            call = method([request], timeout=timeout_s, metadata=_metadata(traceparent))
+            async for answer in call:
+                yield answer
+        except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.CancelledError) as exc:
+            raise self._failure(exc, subject) from exc
+        finally:
+            if call is not None:
+                call.cancel()
+
+    def _failure(self, exc: BaseException, subject: str) -> BaseException:
+        """What to raise for what gRPC raised."""
+        if isinstance(exc, grpc.aio.AioRpcError):
+            return ModelUnavailable(_public_message(subject, exc.code()))
+        # Closing the channel ends its calls with the same exception as cancelling the caller.
+        if isinstance(exc, asyncio.CancelledError) and (not self._closed or _caller_is_cancelled()):
+            return asyncio.CancelledError(*exc.args)
+        return ModelUnavailable(f"{subject} cannot be reached.")
 
 
 def is_unimplemented(failure: ModelUnavailable) -> bool:
@@ -84,6 +105,10 @@ def _open_channel(url: str) -> Any:
     if separator and scheme == "grpcs":
         return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), options=_CHANNEL_OPTIONS)
     return grpc.aio.insecure_channel(target if scheme == "grpc" else url, options=_CHANNEL_OPTIONS)
+
+
+def _metadata(traceparent: str | None) -> tuple[tuple[str, str], ...] | None:
+    return None if traceparent is None else (("traceparent", traceparent),)
 
 
 def _public_message(subject: str, code: grpc.StatusCode) -> str:

@@ -10,6 +10,7 @@ async with FakeTriton() as triton:
     guard.hang = True                                # never answers
     guard.answer = [Tensor.from_floats("SCORES", [7.0], (1, 1))]  # breaks its contract
     guard.ready = False                              # exists, but is not served
+    triton.generator(lambda prompt, parameters: ['{"route": ', '["flights"]}'])  # decoupled, in two pieces
     await triton.kill()                              # connections break, nobody listens
     await triton.revive()                            # back at the same address
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,27 @@ from router.triton.tensors import Tensor
 
 Handler = Callable[[Mapping[str, Tensor]], Sequence[Tensor]]
 Scores = Sequence[float]
+# What a decoupled model answers, one after the other: tensors, or the message of an error.
+Stream = Callable[[Mapping[str, Tensor]], Iterable[Sequence[Tensor] | str]]
+Texts = Callable[[str, dict[str, Any]], str | Sequence[str]]
+
+# Tensors of generating models, as (name, datatype, shape without the batch dimension).
+VLLM_INPUTS = (
+    ("text_input", "BYTES", [1]),
+    ("stream", "BOOL", [1]),
+    ("sampling_parameters", "BYTES", [1]),
+    ("exclude_input_in_output", "BOOL", [1]),
+)
+TENSORRT_LLM_INPUTS = (
+    ("text_input", "BYTES", [-1]),
+    ("max_tokens", "INT32", [-1]),
+    ("top_k", "INT32", [1]),
+    ("temperature", "FP32", [1]),
+    ("stream", "BOOL", [1]),
+    ("exclude_input_in_output", "BOOL", [1]),
+    ("guided_decoding_guide_type", "BYTES", [1]),
+    ("guided_decoding_guide", "BYTES", [1]),
+)
 
 
 @dataclass
@@ -38,8 +60,9 @@ class FakeModel:
     """One model and what it does next; change the fields at any time.
 
     ``inputs`` and ``outputs`` are (name, datatype, shape without the batch dimension). ``answer`` replaces the
-    handler's tensors as they are, broken or not. ``loads`` and ``unloads`` count the repository calls,
-    ``succeeded`` and what follows are its statistics.
+    handler's tensors as they are, broken or not. ``stream`` makes the model decoupled: ``delay_s`` is then before each
+    answer, and with ``final_flag`` off the end of the stream alone says that it was the last.
+    ``loads`` and ``unloads`` count the repository calls, ``succeeded`` and what follows are its statistics.
     """
 
     name: str
@@ -54,6 +77,8 @@ class FakeModel:
     hang: bool = False
     error: grpc.StatusCode | None = None
     answer: Sequence[Tensor] | None = None
+    stream: Stream | None = None
+    final_flag: bool = True
     load_error: str | None = None
     loads: int = 0
     unloads: int = 0
@@ -164,6 +189,32 @@ class FakeTriton:
         model.parameters["labels"] = ",".join(labels)
         return self.add(model)
 
+    def generator(
+        self,
+        generate: Texts,
+        *,
+        name: str = "orchestrator",
+        version: str = "1",
+        inputs: Sequence[tuple[str, str, Sequence[int]]] = VLLM_INPUTS,
+        max_batch_size: int = 0,
+    ) -> FakeModel:
+        """A decoupled model of the generation contract, by default with the tensors of the vLLM backend.
+
+        ``generate(prompt, sampling_parameters)`` returns the text, or its pieces.
+        """
+
+        def stream(tensors: Mapping[str, Tensor]) -> Iterable[Sequence[Tensor]]:
+            prompt = tensors["text_input"].byte_strings()[0].decode()
+            parameters = json.loads(tensors["sampling_parameters"].byte_strings()[0]) if inputs is VLLM_INPUTS else {}
+            text = generate(prompt, parameters)
+            shape = (1, 1) if max_batch_size else (1,)
+            for piece in [text] if isinstance(text, str) else text:
+                yield [Tensor.from_bytes("text_output", [piece.encode()], shape)]
+
+        model = FakeModel(name, inputs, [("text_output", "BYTES", [-1])], lambda tensors: [], version=version)
+        model.max_batch_size, model.stream = max_batch_size, stream
+        return self.add(model)
+
     def add(self, model: FakeModel) -> FakeModel:
         """Serve ``model``, instead of one with the same name."""
         self.models[model.name] = model
@@ -213,10 +264,7 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         return service_pb2.ModelConfigResponse(config=config)
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
-        inputs = {
-            declared.name: Tensor(declared.name, declared.datatype, tuple(declared.shape), raw)
-            for declared, raw in zip(request.inputs, request.raw_input_contents, strict=True)
-        }
+        inputs = _inputs(request)
         self._record(request, inputs, context)
         try:
             model = await self._served(request.model_name, context)
@@ -226,16 +274,51 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         except asyncio.CancelledError:
             self._triton.cancelled += 1
             raise
+        if model.stream is not None:
+            reason = "ModelInfer RPC doesn't support models with decoupled transaction policy"
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, reason)
         if model.error is not None:
             await context.abort(model.error, "scripted failure with internals: /srv/models, 10.0.0.7")
         sizes = {tensor.shape[0] for tensor in inputs.values()}
         if model.max_batch_size and max(sizes) > model.max_batch_size:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"batch-size must be <= {model.max_batch_size}")
-        answer = service_pb2.ModelInferResponse(model_name=model.name, model_version=model.version)
-        for tensor in model.handler(inputs) if model.answer is None else model.answer:
-            answer.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-            answer.raw_output_contents.append(tensor.raw)
-        return answer
+        return _answer(model, model.handler(inputs) if model.answer is None else model.answer)
+
+    async def ModelStreamInfer(self, requests: Any, context: Any) -> Any:  # noqa: N802
+        try:
+            async for request in requests:
+                async for message in self._stream(request, context):
+                    yield message
+        except asyncio.CancelledError:
+            self._triton.cancelled += 1
+            raise
+
+    async def _stream(self, request: Any, context: Any) -> Any:
+        inputs = _inputs(request)
+        self._record(request, inputs, context)
+        await self._maybe_hang()
+        model = self._triton.models.get(request.model_name)
+        if model is None or not model.ready:
+            yield _stream_error(f"Request for unknown model: '{request.model_name}' is not found")
+            return
+        unexpected = set(inputs) - {name for name, _, _ in model.inputs}
+        if unexpected:
+            yield _stream_error(f"unexpected inference input '{min(unexpected)}' for model '{model.name}'")
+            return
+        if model.error is not None:
+            await context.abort(model.error, "scripted failure with internals: /srv/models, 10.0.0.7")
+        for answer in (model.handler(inputs),) if model.stream is None else model.stream(inputs):
+            await asyncio.sleep(model.delay_s)
+            if isinstance(answer, str):
+                yield _stream_error(answer)
+            else:
+                yield service_pb2.ModelStreamInferResponse(infer_response=_answer(model, answer))
+        if model.hang:
+            await asyncio.Event().wait()
+        if model.final_flag and request.parameters["triton_enable_empty_final_response"].bool_param:
+            final = service_pb2.ModelInferResponse(model_name=model.name)
+            final.parameters["triton_final_response"].bool_param = True
+            yield service_pb2.ModelStreamInferResponse(infer_response=final)
 
     async def ModelStatistics(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self._maybe_hang()
@@ -294,3 +377,22 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
                 timeout_s=context.time_remaining(),
             )
         )
+
+
+def _inputs(request: Any) -> dict[str, Tensor]:
+    return {
+        declared.name: Tensor(declared.name, declared.datatype, tuple(declared.shape), raw)
+        for declared, raw in zip(request.inputs, request.raw_input_contents, strict=True)
+    }
+
+
+def _answer(model: FakeModel, tensors: Sequence[Tensor]) -> Any:
+    answer = service_pb2.ModelInferResponse(model_name=model.name, model_version=model.version)
+    for tensor in tensors:
+        answer.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        answer.raw_output_contents.append(tensor.raw)
+    return answer
+
+
+def _stream_error(message: str) -> Any:
+    return service_pb2.ModelStreamInferResponse(error_message=message)
