@@ -130,11 +130,14 @@ class Channel:
             await asyncio.gather(self._task, return_exceptions=True)
         self.flush()
         self._send_metrics()
-        if self._transport is not None:
-            self._transport.close()  # sends what is buffered first
-            with suppress(asyncio.TimeoutError, TimeoutError):
+        if (transport := self._transport) is not None:
+            transport.close()  # sends what is buffered first
+            try:
                 async with timeout(_CLOSE_WITHIN_S):
                     await self._lost.wait()
+            except (asyncio.TimeoutError, TimeoutError):
+                transport.abort()
+                await self._lost.wait()
 
     def lost(self) -> None:
         """The connection is gone."""

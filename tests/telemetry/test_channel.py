@@ -119,8 +119,11 @@ async def test_a_telemetry_process_that_comes_back_is_told_again(tmp_path: Path)
 
 
 async def test_memory_is_bounded_while_nobody_reads(tmp_path: Path) -> None:
+    hung_up = asyncio.Event()
+
     async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(3600)
+        await hung_up.wait()
+        writer.close()
 
     registry = Registry()
     server = await asyncio.start_unix_server(deaf, tmp_path / SOCKET_NAME)
@@ -132,6 +135,8 @@ async def test_memory_is_bounded_while_nobody_reads(tmp_path: Path) -> None:
             assert 55 <= _dropped(registry) <= 80  # room for 8 MiB, what the kernel takes aside
     finally:
         server.close()
+        hung_up.set()
+        await asyncio.sleep(0.05)
 
 
 async def test_what_json_has_no_room_for_is_dropped(tmp_path: Path) -> None:
