@@ -18,7 +18,7 @@ from yarl import URL
 from router.aio import timeout
 from router.context import RequestContext
 from router.dialects.canonical import encode_json
-from router.errors import InvalidRequest, UpstreamError, UpstreamProtocolError, UpstreamTimeout
+from router.errors import InvalidRequest, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
 from router.functions.addresses import FindAddress, public_address
 from router.functions.request_target import filled_host, filled_path, placeholders, with_query
 from router.functions.targets import ApiEndpoint, Arguments
@@ -97,8 +97,8 @@ class ApiCall:
             tries -= 1
             try:
                 answer = await self._once(endpoint, body, headers)
-            except UpstreamError as exc:
-                if not (tries and exc.retryable):
+            except UpstreamUnreachable:  # an answer that is none would be the same again
+                if not tries:
                     raise
             else:
                 if not (tries and answer.status in _PASSING):

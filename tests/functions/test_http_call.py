@@ -109,6 +109,16 @@ async def test_an_answer_that_is_too_long_is_no_answer() -> None:
             await call({}, max_response_bytes=1000, max_retries=0)
 
 
+@pytest.mark.parametrize(
+    "answer", [answers({"text": "a" * 5000}), answers({}, 302, {"location": "http://evil.example/"}), agents.garbage()]
+)
+async def test_an_answer_that_is_none_is_not_asked_for_again(answer: Behaviour) -> None:
+    async with _api(answer) as (agent, call):
+        with pytest.raises(UpstreamProtocolError):
+            await call({}, max_response_bytes=1000)
+        assert len(agent.requests) == 1
+
+
 async def test_a_redirect_is_not_followed() -> None:
     async with _api(answers({}, 302, {"location": "http://evil.example/"})) as (agent, call):
         with pytest.raises(UpstreamProtocolError, match="redirect"):
