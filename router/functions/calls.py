@@ -13,7 +13,7 @@ from router.errors import GatewayError, UpstreamStatus
 from router.functions.http_call import ApiAnswer, ApiCall
 from router.functions.planning import Plan, PlannedCall
 from router.functions.rendering import content_of, explanation_of, rendered
-from router.functions.targets import JsonValue
+from router.functions.targets import JsonValue, Target
 
 logger = logging.getLogger(__name__)
 
@@ -21,15 +21,20 @@ logger = logging.getLogger(__name__)
 _ABOUT_CREDENTIALS = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED}
 )
+_SHORTEST_CREDENTIAL = 8
 
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """What became of a call: a value, or the error that clients may read."""
+    """What became of a call: a value, or the error that clients may read.
+
+    ``failed`` holds of every error, and of a value that the endpoint for errors has answered with.
+    """
 
     call: PlannedCall
     value: JsonValue = None
     error: GatewayError | None = None
+    failed: bool = False
 
     @property
     def text(self) -> str:
@@ -55,7 +60,7 @@ class FunctionCalls:
             results = []
             for call in plan.calls:
                 results.append(await self.make(call, context))
-                if results[-1].error is not None:
+                if results[-1].failed:
                     break
         failed = [result.error for result in results if result.error is not None]
         if failed and len(failed) == len(results):
@@ -70,7 +75,7 @@ class FunctionCalls:
         try:
             answer = await api.call(call.arguments, context)
             if not answer.ok:
-                raise _failure(call.target.name, answer)
+                raise _failure(call.target, answer)
             return CallResult(call, content_of(answer, call.target.name))
         except GatewayError as exc:
             logger.warning(
@@ -81,7 +86,7 @@ class FunctionCalls:
 
     async def _excused(self, call: PlannedCall, error: GatewayError, context: RequestContext) -> CallResult:
         if self._on_failure is None:
-            return CallResult(call, error=error)
+            return CallResult(call, error=error, failed=True)
         report = {
             "target": call.target.name,
             "arguments": dict(call.arguments),
@@ -92,7 +97,9 @@ class FunctionCalls:
             excuse = content_of(answer, "error_target") if answer.ok else None
         except GatewayError:
             excuse = None  # the first error is the one that matters
-        return CallResult(call, error=error) if excuse in (None, "", {}) else CallResult(call, excuse)
+        if excuse in (None, "", {}):
+            return CallResult(call, error=error, failed=True)
+        return CallResult(call, excuse, failed=True)
 
     async def _at_once(self, calls: Sequence[PlannedCall], context: RequestContext) -> list[CallResult]:
         tasks = [asyncio.ensure_future(self.make(call, context)) for call in calls]
@@ -103,13 +110,23 @@ class FunctionCalls:
                 task.cancel()
 
 
-def _failure(name: str, answer: ApiAnswer) -> UpstreamStatus:
+def _failure(target: Target, answer: ApiAnswer) -> UpstreamStatus:
     said = None if answer.status in _ABOUT_CREDENTIALS else explanation_of(answer)
-    message = f"The API of '{name}' answered with status {answer.status}"
+    if said is not None and _repeats_credentials(said, target):
+        said = None
+    message = f"The API of '{target.name}' answered with status {answer.status}"
     status = answer.status if HTTPStatus.BAD_REQUEST <= answer.status <= 599 else int(HTTPStatus.BAD_GATEWAY)
     return UpstreamStatus(
         f"{message}: {said}" if said else f"{message}.",
         status=status,
         code="api_error",
         type_="invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "upstream_error",
+    )
+
+
+def _repeats_credentials(said: str, target: Target) -> bool:
+    """Whether a part of the headers that the operator has set for the endpoint stands in what its API says."""
+    headers = {} if target.endpoint is None else target.endpoint.headers
+    return any(
+        len(part) >= _SHORTEST_CREDENTIAL and part in said for value in headers.values() for part in value.split()
     )

@@ -68,6 +68,15 @@ async def test_what_an_api_says_about_credentials_stays_here(status: int) -> Non
     assert failed.value.message == f"The API of 'weather' answered with status {status}."
 
 
+async def test_an_api_that_repeats_our_credentials_is_not_repeated() -> None:
+    async with FakeAgent(behaviour=answers({"error": "No such key: sk-12345678."}, 400)) as agent, clients() as made:
+        headers = {"authorization": "Bearer sk-12345678"}
+        target = Target("weather", "weather", (), ApiEndpoint("api", host_of(agent), headers=headers))
+        with pytest.raises(UpstreamStatus) as failed:
+            await calls_of([target], made).run(_plan(target), context())
+    assert failed.value.message == "The API of 'weather' answered with status 400."
+
+
 async def test_failures_are_reported_and_the_report_may_be_answered() -> None:
     async with (
         FakeAgent(behaviour=agents.fail(500)) as api,
@@ -101,6 +110,19 @@ async def test_where_nobody_answers_the_report_the_failure_stands(desk_says: age
         with pytest.raises(UpstreamStatus) as failed:
             await calls_of([target], made, error).run(_plan(target), context())
     assert failed.value.status == 418
+
+
+async def test_a_failure_that_was_answered_ends_a_row_all_the_same() -> None:
+    async with (
+        FakeAgent(behaviour=agents.fail(500)) as api,
+        FakeAgent(behaviour=answers({"message": "Try again later."})) as desk,
+        clients() as made,
+    ):
+        plan = _plan(*[_target(name, api, "POST") for name in "ab"])
+        error = ApiEndpoint("desk", host_of(desk), "/error", "POST")
+        results = await calls_of([call.target for call in plan.calls], made, error).run(plan, context())
+        assert [result.text for result in results] == ["Try again later."]
+        assert [request.path for request in api.requests] == ["/a"]
 
 
 async def test_calls_that_nobody_waits_for_any_more_are_cut_off() -> None:
