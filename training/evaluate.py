@@ -29,6 +29,7 @@ from decisions import (
 from dialogue_report import dialogue_lines
 from embed import ServedGuard, ServedModeration, ServedOrchestrator
 from evaluate_functions import functions_section
+from evaluate_signals import signals_section
 from guard_metrics import groups
 from guard_texts import GuardText, load_guard_texts
 from moderation_metrics import label_sides
@@ -193,12 +194,17 @@ def parameters_section(options: argparse.Namespace) -> Measured:
     return Measured("parameters", functions_section())
 
 
+def conversation_signals_section(options: argparse.Namespace) -> Measured:
+    return Measured("signals", signals_section())
+
+
 SECTIONS = {
     "orchestrator": orchestrator_section,
     "jailbreak": jailbreak_section,
     "moderation": moderation_section,
     "personal-data": personal_data_section,
     "parameters": parameters_section,
+    "signals": conversation_signals_section,
 }
 
 

@@ -167,7 +167,8 @@ def _line(measure: str, outcomes: Sequence[bool]) -> Line:
 
 
 def _is_asked(line: Line) -> bool:
-    return "all types" in line.measure or "interaction." in line.measure
+    """Whether a line is about what the encoder may change."""
+    return "hard negatives" not in line.measure and ("all types" in line.measure or "interaction." in line.measure)
 
 
 def mistakes(judged: Sequence[Judged]) -> Iterator[str]:

@@ -139,7 +139,8 @@ def _said_before(
     if same or "interaction.misalignment.rephrase" in found:
         return
     reworded = max((share for kind, share in likeness if kind == "reworded"), default=0.0) or _same_meaning(own, state)
-    if any(lexicon.guards["additional"].search(sentence.plain) for sentence in said):
+    of_another = any(is_substitution(own.digest, before.digest) for before in state.user_texts)
+    if of_another or any(lexicon.guards["additional"].search(sentence.plain) for sentence in said):
         reworded = 0.0  # it is about something else
     if not reworded and any(lexicon.guards["weak_rephrase"].search(sentence.plain) for sentence in said):
         share = max((content_share(own.digest, before.digest) for before in state.user_texts), default=0.0)
@@ -157,14 +158,14 @@ def _is_restated(said: list[Sentence], own: UserText, state: ConversationState) 
 
 
 def _same_meaning(own: UserText, state: ConversationState) -> float:
-    """How similar a message is, by its vector, to one before that it does not ask the same of something else."""
+    """How similar a message is, by its vector, to one before that it does not say word for word with something added."""
     return max(
         (
             similarity
             for before in state.user_texts
             if own.vector is not None and before.vector is not None
             if (similarity := cosine(own.vector, before.vector)) >= SAME_MEANING
-            if content_share(own.digest, before.digest) > 0 and not is_substitution(own.digest, before.digest)
+            if content_share(own.digest, before.digest) > 0 and not is_part(before.digest.words, own.digest.words)
         ),
         default=0.0,
     )
@@ -180,7 +181,8 @@ def _meant(
     kind, similarity = nearest
     wording = next(one for one in lexicon.wordings if one.type == kind)
     fits = (state.answered or not wording.needs_answer) and (wording.questions or not said[-1].question)
-    guarded = any(lexicon.guards[name].search(one.plain) for one in said for name in ("reported", "conditional"))
+    guards = [lexicon.guards["reported"], lexicon.guards["conditional"], wording.exceptions]
+    guarded = any(guard.search(one.plain) for one in said for guard in guards if guard is not None)
     if fits and not guarded:
         yield kind, Said(kind, min(similarity, wording.confidence), said[0])
 
