@@ -26,6 +26,10 @@ class FindAddress(Protocol):
     async def __call__(self, host: str, *, timeout_s: float) -> str: ...
 
 
+# What is public at all of IPv6 (RFC 4291, section 2.4), and what the standard library may not know to be reserved:
+# documentation (RFC 9637), and assignments for protocols (RFC 6890).
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_RESERVED = (ipaddress.ip_network("3fff::/20"), ipaddress.ip_network("192.0.0.0/24"))
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: the IPv4 address is in the last 32 bits
 
 
@@ -63,4 +67,8 @@ def is_public(text: str) -> bool:
             inside = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inside:
             return is_public(str(inside))
+        if address not in _GLOBAL_UNICAST:
+            return False
+    if any(address in network for network in _RESERVED):
+        return False
     return address.is_global and not address.is_multicast

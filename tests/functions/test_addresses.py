@@ -30,6 +30,13 @@ from router.functions.addresses import is_public, public_address, resolved
         "::ffff:10.0.0.1",
         "64:ff9b::a9fe:a9fe",
         "2002:7f00:1::",
+        "64:ff9b:1::7f00:1",
+        "::127.0.0.1",
+        "::ffff:0:127.0.0.1",
+        "fec0::1",
+        "3fff::1",
+        "5f00::1",
+        "192.0.0.8",
         "not an address",
     ],
 )
