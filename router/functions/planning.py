@@ -10,7 +10,7 @@ from router.context import Turn
 from router.errors import GatewayError
 from router.functions.extractor import ExtractedCall, Extractor, PendingCall
 from router.functions.questions import AskedFor, Questions, question
-from router.functions.schema import ArgumentProblem, TargetSchema
+from router.functions.schema import ArgumentProblem, CheckedArguments, TargetSchema
 from router.functions.targets import Arguments, Target, named
 
 _MAX_CALLS = 8
@@ -116,9 +116,12 @@ class Planner:
                 calls = await self._extracted([asked.target], asked.turns, earlier, deadline)
             except GatewayError:
                 calls = []  # what was known is lost, and asked for again
-            found = next((call for call in calls if call.target == asked.target.name), None)
+            schema = self._schemas[asked.target.name]
+            own = [call for call in calls if call.target == asked.target.name]
+            found = next((call for call in own if asked.parameter in schema.check(call.arguments).lacking), None)
+            if found is None and own:
+                found = own[0]  # it was a doubt that was asked about
             if found is not None:
-                schema = self._schemas[asked.target.name]
                 usable = schema.check(found.arguments).arguments
                 known = {
                     name: usable[name] for name in found.arguments if name in usable and name != asked.parameter.name
@@ -126,23 +129,37 @@ class Planner:
         return PendingCall(asked.target.name, known, asked.parameter.name)
 
     def _checked(self, extracted: Sequence[ExtractedCall], pending: PendingCall | None) -> Plan:
+        """What can be called now, and the first question.
+
+        Calls that change something keep their place in the row: those behind a question are not made before it.
+        """
         calls: list[PlannedCall] = []
         uncertain: list[str] = []
+        asking: str | None = None
         for call in extracted:
             schema = self._schemas[call.target]
+            if asking is not None and not _is_safe(schema.target):
+                continue
             checked = schema.check(call.arguments)
-            problems = list(checked.problems)
             settled = None if pending is None else pending.parameter
             doubts = [name for name in call.uncertain if name in checked.arguments and name != settled]
-            if not _is_safe(schema.target):
-                problems += [ArgumentProblem(each) for each in schema.target.parameters if each.name in doubts]
-                if not call.confident and pending is None and not problems:
-                    return Plan(tuple(calls), _DOUBT.format(schema.target.name), tuple(uncertain))
-            if problems:
-                return Plan(tuple(calls), question(schema.target, problems[0]), tuple(uncertain))
+            unclear = _question(schema.target, checked, doubts, is_guess=not call.confident and pending is None)
+            if unclear is not None:
+                asking = asking or unclear
+                continue
             calls.append(PlannedCall(schema.target, checked.arguments))
             uncertain += [f"{call.target}.{name}" for name in doubts]
-        return Plan(tuple(calls), None, tuple(uncertain))
+        return Plan(tuple(calls), asking, tuple(uncertain))
+
+
+def _question(target: Target, checked: CheckedArguments, doubts: Sequence[str], *, is_guess: bool) -> str | None:
+    """What has to be asked before ``target`` is called; ``None`` where nothing has to be."""
+    problems = list(checked.problems)
+    if not _is_safe(target):
+        problems += [ArgumentProblem(each) for each in target.parameters if each.name in doubts]
+        if is_guess and not problems:
+            return _DOUBT.format(target.name)
+    return question(target, problems[0]) if problems else None
 
 
 def _completed(call: ExtractedCall, pending: PendingCall) -> ExtractedCall:

@@ -39,6 +39,11 @@ class CheckedArguments:
     arguments: Arguments
     problems: tuple[ArgumentProblem, ...] = ()
 
+    @property
+    def lacking(self) -> list[Parameter]:
+        """The parameters without a usable value."""
+        return [problem.parameter for problem in self.problems]
+
 
 class TargetSchema:
     """The schema of one target, made once. ``json_schema``, not to be changed, is what clients are shown."""

@@ -133,6 +133,33 @@ async def test_several_calls_keep_their_order_and_those_before_a_question_are_ma
     assert plan.question == _asked(DAYS)
 
 
+async def test_a_question_keeps_back_what_changes_something_but_not_what_is_only_read() -> None:
+    booking = _booking()
+    found = [
+        ExtractedCall("get_weather", {"location": "Oslo"}),
+        ExtractedCall("book_table", {"seats": 4}),
+        ExtractedCall("climate", {"location": "Rome"}),
+    ]
+    planner = _planner(ScriptedExtractor(lambda text, pending: found), WEATHER, booking, CLIMATE)
+    plan = await planner.plan(["get_weather", "book_table", "climate"], turns("All"), timeout_s=1)
+    assert [call.target.name for call in plan.calls] == ["climate"]
+    assert plan.question == _asked(DAYS)
+
+
+async def test_of_several_calls_the_one_that_was_asked_about_is_completed() -> None:
+    def read(text: str, pending: PendingCall | None) -> Sequence[ExtractedCall]:
+        if pending is not None:
+            return [ExtractedCall("get_weather", {"days": text})]
+        return [
+            ExtractedCall("get_weather", {"location": "Oslo", "days": 2}),
+            ExtractedCall("get_weather", {"location": "Seattle"}),
+        ]
+
+    talk = turns("Oslo for 2 days, and Seattle", _asked(DAYS), "3")
+    plan = await _planner(ScriptedExtractor(read)).plan(["get_weather"], talk, timeout_s=1)
+    assert plan.calls == (PlannedCall(WEATHER, {"location": "Seattle", "days": 3}),)
+
+
 async def test_calls_run_at_once_only_where_none_changes_anything() -> None:
     reading, booking = PlannedCall(WEATHER, {}), PlannedCall(_booking(), {})
     assert Plan((reading, reading)).parallel
