@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Protocol
 
 from router.errors import ModelUnavailable
-from router.signals.analyzer import analyze, texts_to_embed
+from router.signals.analyzer import texts_to_embed
 from router.signals.exchange import Exchange
 from router.signals.lexicon import lexicon
 from router.signals.report import SignalReport
 from router.signals.semantics import Meaning, Prototypes, prototype_texts
-from router.signals.state import ConversationState
+from router.signals.tracker import ConversationTracker, TrackerBounds
 from router.triton.models import Embedding
 
 logger = logging.getLogger(__name__)
-
-MAX_CONVERSATIONS = 5000
 
 _TIMEOUT_S = 2.0
 _RETRY_AFTER_S = 30.0
@@ -64,15 +61,14 @@ class Meanings:
 
 
 class Conversations:
-    """Analyses exchanges one after the other; remembers the newest ``max_conversations`` conversations."""
+    """Analyses exchanges one after the other; how many conversations are remembered, and how long, is ``bounds``."""
 
-    def __init__(self, meanings: Meanings | None = None, *, max_conversations: int = MAX_CONVERSATIONS) -> None:
+    def __init__(self, meanings: Meanings | None = None, bounds: TrackerBounds | None = None) -> None:
         self._meanings = meanings
-        self._max_conversations = max_conversations
-        self._states: OrderedDict[str, ConversationState] = OrderedDict()
+        self._tracker = ConversationTracker(bounds)
 
     def __len__(self) -> int:
-        return len(self._states)
+        return len(self._tracker)
 
     async def warm_up(self) -> None:
         """Read the phrase lists, which takes a moment, beside the event loop."""
@@ -80,9 +76,8 @@ class Conversations:
 
     async def analyse(self, key: str, exchange: Exchange) -> SignalReport:
         """What ``exchange`` says after what was known of the conversation ``key``."""
-        state = self._states.pop(key, None)
-        meaning = None if self._meanings is None else await self._meanings.of(texts_to_embed(exchange, state))
-        report, self._states[key] = analyze(exchange, state, meaning)
-        if len(self._states) > self._max_conversations:
-            self._states.popitem(last=False)
-        return report
+        meaning = None
+        if self._meanings is not None:
+            state = self._tracker.state_of(key, exchange, time.monotonic())
+            meaning = await self._meanings.of(texts_to_embed(exchange, state))
+        return self._tracker.observe(key, exchange, time.monotonic(), meaning)

@@ -18,6 +18,9 @@ MAX_SENTENCES = 12
 _END_SENTENCES = 4
 _MAX_SENTENCE_CHARS = 600
 
+_MAX_REMEMBERED = 20_000
+_MAX_REMEMBERED_CHARS = 32
+
 # Stands for what was quoted, so that the words around it do not become neighbours.
 _QUOTED = "\ue000"
 
@@ -74,11 +77,22 @@ class Normalizer:
     def __init__(self, words: Mapping[str, str], known: Collection[str] = ()) -> None:
         self._words = words
         self._known = frozenset(known)
+        self._remembered: dict[str, str] = {}
 
     def normal(self, text: str) -> str:
         """The normal form of ``text``; commas, colons and dashes between words stay, as ``,``."""
         written = unicodedata.normalize("NFKC", text.translate(_ALL_APOSTROPHES)).casefold()
-        return " ".join([self._word(token) for token in _TOKEN.findall(written)])
+        known = self._remembered
+        return " ".join([known[token] if token in known else self._learn(token) for token in _TOKEN.findall(written)])
+
+    def _learn(self, token: str) -> str:
+        """The normal form of a token, remembered: most words come again."""
+        if len(self._remembered) >= _MAX_REMEMBERED:
+            self._remembered.clear()
+        word = self._word(token)
+        if len(token) <= _MAX_REMEMBERED_CHARS:
+            self._remembered[token] = word
+        return word
 
     def _word(self, token: str) -> str:
         if not token[0].isalnum():

@@ -18,6 +18,7 @@ from router.observer.signal_reports import SignalReports
 from router.signals.exchange import Exchange
 from router.signals.report import SIGNAL_GROUPS, GroupSummary, Signal, SignalReport
 from router.signals.semantics import prototype_texts
+from router.signals.tracker import TrackerBounds
 from router.telemetry import catalogue, semconv
 from router.telemetry.instruments import Registry
 from router.triton.models import Embedding
@@ -55,7 +56,7 @@ async def test_conversations_do_not_mix() -> None:
 
 
 async def test_only_the_newest_conversations_are_remembered() -> None:
-    conversations = Conversations(max_conversations=3)
+    conversations = Conversations(bounds=TrackerBounds(conversations=3))
     for number in range(10):
         await conversations.analyse(str(number), exchange(CORRECTION[:1]))
     assert len(conversations) == 3
