@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import logging
-import signal
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from router.config import Config, Listener, LoadedConfig
+from router.config import Config, Listener
 from router.config.grpc import Services
 from router.dialects.registry import CLIENT_DIALECTS
 from router.filters.building import Filters
 from router.handlers.agents import AgentsHandler, AnswerOptions
 from router.handlers.meta import MetaHandler
-from router.listeners.http import HttpListener, ListenerOptions
+from router.listeners.handover import SuccessiveListener
+from router.listeners.http import ListenerOptions
 from router.listeners.middleware import Resource
 from router.listeners.recording import Recording, RequestRecorder
 from router.memories.opening import open_memories
@@ -36,15 +34,12 @@ from router.runtime.model_gateway import ModelGateway
 from router.runtime.models import build_client, build_prices, metric_models, model_list
 from router.runtime.parts import Parts, Surroundings
 from router.telemetry.access_log import AccessLog
-from router.telemetry.channel import Channel, Sink
-from router.telemetry.logs import set_log_level
+from router.telemetry.channel import Sink
 from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
 
 if TYPE_CHECKING:
     from router.services.server import GrpcServer  # loads gRPC
-
-logger = logging.getLogger(__name__)
 
 _READY_WITHIN_S = 1.0
 
@@ -67,30 +62,61 @@ class Runtime:
         self._access_log = access_log
         self._sink = sink
         self._closing = AsyncExitStack()
-        self.listeners: tuple[HttpListener, ...] = ()
+        self.listeners: tuple[SuccessiveListener, ...] = ()
         self.services: GrpcServer | None = None
+        self._draining: tuple[SuccessiveListener, ...] = ()
 
-    async def start(self, *, reuse_port: bool = False) -> None:
-        """Bind every listener. Raises ``OperatorError``, with nothing left open, when one cannot be bound."""
+    async def start(self, *, reuse_port: bool = False, predecessor: Runtime | None = None) -> None:
+        """Bind every listener. Raises ``OperatorError``, with nothing left open, when one cannot be bound.
+
+        Where ``predecessor`` listens already, its port is used, from `take_over` on.
+        """
+        present = () if predecessor is None else predecessor.listeners
         try:
             for listener in await self._build():
-                await listener.start(reuse_port=reuse_port)
+                listener.predecessor = next((each for each in present if listener.succeeds(each)), None)
+                if listener.predecessor is None:
+                    await listener.start(reuse_port=reuse_port)
                 self.listeners += (listener,)
             if self.services is not None:
-                await self.services.start(reuse_port=reuse_port)
+                services, self.services = self.services, None
+                await services.start(reuse_port=reuse_port)
+                self.services = services
         except BaseException:
             await self.close()
             raise
 
+    @property
+    def drain_timeout_s(self) -> float:
+        """How long requests in flight may go on once everything stops."""
+        return self._config.limits.drain_timeout
+
+    def share(self, share: float) -> None:
+        """Answer this share (0 to 1) of the requests that arrive at the predecessor's ports."""
+        for listener in self.listeners:
+            listener.share(share)
+
+    def take_over(self) -> None:
+        """Answer every request from now on. The predecessor answers what it has begun; its owner closes it."""
+        self._metrics.reconfigured(metric_models(self._config))
+        for listener in self.listeners:
+            listener.take_over()
+
+    def cut_off(self) -> None:
+        """End the requests in flight, now: for a predecessor that has more time than there is."""
+        for listener in self._draining:
+            listener.cut_off()
+
     async def close(self) -> None:
         """Stop accepting on every listener, let requests in flight finish, then let go of everything."""
-        listeners, self.listeners = self.listeners, ()
+        listeners = self._draining = self.listeners
+        self.listeners = ()
         services, self.services = self.services, None
         draining = [listener.drain() for listener in listeners]
         await asyncio.gather(*draining, *([] if services is None else [services.drain()]))
         await self._closing.aclose()
 
-    async def _build(self) -> list[HttpListener]:
+    async def _build(self) -> list[SuccessiveListener]:
         config, around = self._config, self._surroundings
         triton = TritonClient(around.triton_url)
         if models_in_use(config):
@@ -128,7 +154,7 @@ class Runtime:
         )
         self._closing.push_async_callback(state.close)
         return [
-            HttpListener(
+            SuccessiveListener(
                 _options(config, listener),
                 state.around(paths),
                 recorder,
@@ -218,35 +244,3 @@ def _readiness(triton: TritonClient, models: Sequence[str]) -> Callable[[], Awai
         return [model for model, ready in zip(models, answers, strict=True) if not ready]
 
     return not_ready
-
-
-async def serve(
-    loaded: LoadedConfig,
-    surroundings: Surroundings,
-    *,
-    access_log: AccessLog,
-    reuse_port: bool = False,
-    on_ready: Callable[[], None] = lambda: None,
-) -> None:
-    """Serve every listener of ``loaded`` until SIGTERM or SIGINT, then let the requests in flight finish."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with AsyncExitStack() as stack:
-        stack.callback(access_log.flush)
-        metrics = Metrics(models=metric_models(loaded.config))
-        channel = None
-        if surroundings.telemetry is not None:
-            channel = Channel(
-                surroundings.telemetry, metrics.registry, worker=surroundings.number, on_log_level=set_log_level
-            )
-            await channel.open()
-            stack.push_async_callback(channel.close)
-        runtime = Runtime(loaded.config, surroundings, access_log=access_log, metrics=metrics, sink=channel)
-        await runtime.start(reuse_port=reuse_port)
-        stack.push_async_callback(runtime.close)
-        gc.freeze()  # what is here now stays; the collector need not look at it again
-        on_ready()
-        await stop.wait()
-        logger.info("draining", extra={"timeout_s": loaded.config.limits.drain_timeout})

@@ -78,6 +78,14 @@ class Metrics:
     def request_started(self, listener: str) -> None:
         """The head of a request is here."""
         self._active.add(1, listener)
+    def reconfigured(self, models: Iterable[str]) -> None:
+        """Another configuration is served from now on: it names these models, and its circuit breakers are closed."""
+        self._models = frozenset(models)
+        for upstream, state in self._breaker_states.items():
+            if state != "closed":
+                self._breakers.add(-1, upstream, state)
+        self._breaker_states.clear()
+
 
     def request_finished(self, listener: str, status: int, route: str = OVERFLOW, duration_s: float = 0.0) -> None:
         """A response has been sent, or given up, with this status. ``route`` is a path that the listener serves."""
