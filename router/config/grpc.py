@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
-from router.config.fields import Duration, FilePath, GrpcAddress, Kind, Name, Port, Section, Size, Whole, refuse
+from router.config.fields import (
+    Duration,
+    FilePath,
+    GrpcAddress,
+    HeaderName,
+    Kind,
+    Name,
+    Port,
+    Section,
+    Size,
+    Whole,
+    refuse,
+)
 
 _MIB = 1024 * 1024
 
@@ -40,6 +52,29 @@ class GrpcLimits(Section):
     )
 
 
+class ExtProc(Section):
+    """Envoy's external processor: Envoy carries the traffic of a listener, and asks here what becomes of it."""
+
+    listener: Name = Field(
+        description="The `agent` or `model` listener whose keys, filters, guards, routes and models apply."
+    )
+    route_header: HeaderName = Field(
+        default="x-trident-upstream",
+        description="Header of the request that names the agent, or the entry of `model_providers`, for Envoy's routes "
+        "(`cluster_header`, or a match).",
+    )
+    answers: Literal["needed", "all"] = Field(
+        default="needed",
+        description="Which answers come here: those that guards, filters, keys, limits or a translation need, or "
+        "`all`, so that tokens are counted.",
+    )
+    credentials: bool = Field(
+        default=False,
+        description="Whether requests get the keys of providers and agents in this file here. Otherwise Envoy adds "
+        "them.",
+    )
+
+
 class Grpc(Section):
     """Our own gRPC services: routing and guarding for other languages. Off without this section."""
 
@@ -53,6 +88,7 @@ class Grpc(Section):
     )
     tls: GrpcTls | None = Field(default=None, description="Turns TLS on.")
     limits: GrpcLimits = Field(default=GrpcLimits(), description="Bounds on calls and connections.")
+    ext_proc: ExtProc | None = Field(default=None, description="Serves Envoy as its external processor.")
 
 
 def _listed(value: Any) -> Any:

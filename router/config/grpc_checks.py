@@ -22,6 +22,7 @@ def check_grpc(draft: Draft) -> Iterator[Problem]:
     if isinstance(draft.get(_GRPC), dict):
         yield from _exposed(draft)
         yield from _port_conflict(draft)
+        yield from _carried_listener(draft)
     for name in ("router", "guardrails"):
         yield from _key_in_the_open(draft, ("services", name))
 
@@ -45,6 +46,20 @@ def _port_conflict(draft: Draft) -> Iterator[Problem]:
             message = f"The port of the gRPC services, {port}, is already used by {name}."
             yield draft.document.problem(_GRPC, message, "Give them a `port` of their own.", on_key=True)
             return
+
+
+def _carried_listener(draft: Draft) -> Iterator[Problem]:
+    place: KeyPath = (*_GRPC, "ext_proc", "listener")
+    wanted = draft.text(place)
+    if wanted is None:
+        return
+    named = [path for path in draft.entries(("listeners",)) if draft.text((*path, "name")) == wanted]
+    if not named:
+        message = f"There is no listener {draft.show(place)}."
+        yield draft.document.problem(place, message, "Name the `agent` or `model` listener that Envoy stands for.")
+    elif draft.text((*named[0], "type")) not in ("agent", "model"):
+        message = f"Envoy cannot stand for {draft.show(place)}: it calls APIs by itself."
+        yield draft.document.problem(place, message, "Name an `agent` or a `model` listener.")
 
 
 def _key_in_the_open(draft: Draft, path: KeyPath) -> Iterator[Problem]:

@@ -48,6 +48,7 @@ from router.triton.client import TritonClient
 if TYPE_CHECKING:
     from router.protos.v1.guardrail_pb2_grpc import GuardrailServiceAsyncStub
     from router.protos.v1.router_pb2_grpc import RouterServiceAsyncStub
+    from router.services.ext_proc.processor import ExternalProcessor
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,8 @@ def config_for(config: Config, part: Part) -> Config:
         return config.model_copy(update={"grpc": None})
     if part == "all":
         return config.model_copy(update={"grpc": grpc})
-    alone: dict[str, object] = {"grpc": grpc, "services": Services()}
+    # What decides about Envoy's traffic needs guards and routes alike.
+    alone: dict[str, object] = {"grpc": grpc.model_copy(update={"ext_proc": None}), "services": Services()}
     if part == "router":
         unguarded = tuple(each.model_copy(update={"moderations": False}) for each in config.listeners)
         return config.model_copy(
@@ -132,6 +134,7 @@ def build_server(
         router=_router_service(parts, engines) if "router" in offered else None,
         guardrail=_guardrail_service(parts, engines) if "guardrail" in offered else None,
         model=ModelService(triton, models),
+        processor=_processor(parts, engines, access_log),
     )
     limits = CallLimits(grpc.limits.timeout, grpc.limits.stream_timeout, grpc.limits.max_concurrent)
     calls = Calls(limits, parts.metrics, access_log, _authentication(parts, grpc))
@@ -238,6 +241,14 @@ def _guardrail_service(parts: Parts, engines: Engines) -> GuardrailService:
     }
     inline = InlineGuards(guards.classifiers, topics, parts.metrics)
     return GuardrailService(named, inline, parts.access, parts.metrics, max_chars=config.limits.max_guard_chars)
+
+
+def _processor(parts: Parts, engines: Engines, access_log: AccessLog) -> ExternalProcessor | None:
+    if parts.config.grpc is None or parts.config.grpc.ext_proc is None:
+        return None
+    from router.runtime.ext_proc import build_processor  # loads what few have use for
+
+    return build_processor(parts, engines, parts.config.grpc.ext_proc, access_log)
 
 
 def _authentication(parts: Parts, grpc: Grpc) -> Authenticate | None:

@@ -102,6 +102,7 @@ class GrpcServer:
             await self._health.leave()
             # A stop that is cancelled half-way leaves the core in pieces.
             await asyncio.shield(server.stop(self.options.drain_timeout_s))
+        await self._services.close()
 
 
 def _channel_options(options: ServerOptions, *, reuse_port: bool) -> list[tuple[str, int]]:

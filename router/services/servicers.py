@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Protocol
 
 import grpc.aio
 from grpc_reflection.v1alpha import reflection_pb2_grpc  # type: ignore[import-untyped]
@@ -106,8 +106,22 @@ class _Reflection(reflection_aio.ReflectionServicer):  # type: ignore[misc]
                 yield each
 
 
+class Offered(Protocol):
+    """A service whose protos are not ours; reflection does not describe it."""
+
+    @property
+    def name(self) -> str:
+        """Its full name."""
+
+    def register(self, server: grpc.aio.Server, calls: Calls) -> None:
+        """Add it to ``server``."""
+
+    async def close(self) -> None:
+        """Let go of what was made for it; calls are over."""
+
+
 class ServiceSet:
-    """The services of one server, those that it has."""
+    """The services of one server, those that it has. ``close`` it when all calls are over."""
 
     def __init__(
         self,
@@ -115,10 +129,12 @@ class ServiceSet:
         router: RouterService | None = None,
         guardrail: GuardrailService | None = None,
         model: ModelService | None = None,
+        processor: Offered | None = None,
     ) -> None:
         self._router = router
         self._guardrail = guardrail
         self._model = model
+        self._processor = processor
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -128,7 +144,13 @@ class ServiceSet:
             (self._guardrail, guardrail_service.NAME),
             (self._model, model_service.NAME),
         )
-        return tuple(name for service, name in offered if service is not None)
+        own = tuple(name for service, name in offered if service is not None)
+        return own if self._processor is None else (*own, self._processor.name)
+
+    async def close(self) -> None:
+        """Let go of what services hold."""
+        if self._processor is not None:
+            await self._processor.close()
 
     def register(self, server: grpc.aio.Server, calls: Calls) -> None:
         """Add the services, and reflection of them, to ``server``."""
@@ -138,5 +160,8 @@ class ServiceSet:
             guardrail_pb2_grpc.add_GuardrailServiceServicer_to_server(_Guardrail(self._guardrail, calls), server)
         if self._model is not None:
             model_pb2_grpc.add_ModelServiceServicer_to_server(_Model(self._model, calls), server)
-        listed = (*self.names, "grpc.health.v1.Health", REFLECTION)
+        described = [name for name in self.names if self._processor is None or name != self._processor.name]
+        if self._processor is not None:
+            self._processor.register(server, calls)
+        listed = (*described, "grpc.health.v1.Health", REFLECTION)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(_Reflection(listed, calls), server)

@@ -1,0 +1,1 @@
+"""Wire formats of Envoy, as far as they are used here."""
