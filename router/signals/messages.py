@@ -158,7 +158,7 @@ def _is_restated(said: list[Sentence], own: UserText, state: ConversationState) 
 
 
 def _same_meaning(own: UserText, state: ConversationState) -> float:
-    """How similar a message is, by its vector, to one before that it does not say word for word with something added."""
+    """How similar a message is, by its vector, to an earlier one that it does not only repeat with more added."""
     return max(
         (
             similarity
