@@ -16,6 +16,8 @@ from router.dialects.openai_responses.reasoning import is_own
 from router.errors import InvalidRequest
 
 _STATE_FIELDS = ("previous_response_id", "conversation", "store")
+# A letter or an underscore that is written as an escape, which no encoder does: it hides a name.
+_HIDING = re.compile(rb"\\u00[4-7]")
 _STORE = re.compile(rb'[{,]\s*"store"\s*:\s*false\s*[,}]')
 
 
@@ -26,7 +28,7 @@ def is_stateless(body: bytes) -> bool:
     rest alone is read. ``False`` where it cannot be told.
     """
     at = body.rfind(b'"store"')
-    if at < 0 or b'"previous_response_id"' in body or b'"conversation"' in body:
+    if at < 0 or b'"previous_response_id"' in body or b'"conversation"' in body or _HIDING.search(body) is not None:
         return False
     before = body[:at].rstrip()[-1:]
     if before not in (b"{", b",") or _STORE.match(before + body[at : at + 64]) is None:
@@ -49,16 +51,16 @@ class Stateful:
 
     @classmethod
     def of(cls, body: bytes) -> Stateful | None:
-        """``None`` for what is no request, and for one that its provider works on after it has answered.
-
-        Raises ``InvalidRequest`` that names the field.
-        """
+        """``None`` for what is no request. Raises ``InvalidRequest`` that names the field."""
         try:
             payload = orjson.loads(body)
         except orjson.JSONDecodeError:
             return None
-        if not isinstance(payload, dict) or payload.get("background"):
+        if not isinstance(payload, dict):
             return None
+        if payload.get("background"):  # a provider would keep it under an id of its own
+            message = "'background' cannot be used here: nobody could ask for the response later. Leave it out."
+            raise InvalidRequest(message, param="background")
         previous, store = payload.get("previous_response_id"), payload.get("store")
         if previous is not None and not isinstance(previous, str):
             raise InvalidRequest("'previous_response_id' must be a string.", param="previous_response_id")

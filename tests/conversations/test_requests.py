@@ -35,6 +35,9 @@ USER: Any = {"role": "user", "content": "Hi."}
         (b'{"input":"a,\\"store\\":false,\\"b"}', False),
         (b'{"input":"Hi.","store":false,"previous_response_id":"resp_1"}', False),
         (b'{"input":"Hi.","store":false,"conversation":"conv_1"}', False),
+        (b'{"input":"Hi.","\\u0070revious_response_id":"resp_1","store":false}', False),
+        (b'{"input":"Hi.","conversatio\\u006E":"conv_1","store":false}', False),
+        (b'{"input":"Gr\\u00fc\\u00dfe \\u003cb\\u003e","store":false}', True),
         (b'{"input":"Hi.","store":false', False),
         (b'"store":false', False),
         (b"", False),
@@ -61,9 +64,16 @@ def test_the_look_never_takes_a_request_for_what_it_is_not(payload: dict[str, An
         assert payload["store"] is False
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"input":"x","background":true}'])
+@pytest.mark.parametrize("body", [b"", b"[]", b"{"])
 def test_what_is_no_business_of_ours_is_left_alone(body: bytes) -> None:
     assert Stateful.of(body) is None
+
+
+def test_nobody_could_ask_later_for_what_is_done_in_the_background() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        Stateful.of(b'{"input":"x","background":true}')
+    assert caught.value.param == "background"
+    assert Stateful.of(b'{"input":"x","background":false}') is not None
 
 
 @pytest.mark.parametrize(
