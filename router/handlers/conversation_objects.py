@@ -18,7 +18,7 @@ from router.conversations.ids import scope_of
 from router.conversations.items import input_items, listed
 from router.conversations.records import Turn
 from router.conversations.responses import Responses
-from router.dialects.canonical import JsonObject
+from router.dialects.canonical import JsonObject, encode_json
 from router.errors import InvalidRequest, NotFound
 from router.handlers.reply import JSON, Reply
 
@@ -87,7 +87,10 @@ class ConversationObjects:
 
     async def update(self, context: RequestContext, body: bytes) -> Reply:
         """Replaces the metadata."""
-        metadata = _metadata(_payload(body).get("metadata"))
+        payload = _payload(body)
+        if "metadata" not in payload:
+            raise InvalidRequest("'metadata' is required.", param="metadata")
+        metadata = _metadata(payload["metadata"])
         record = await self._conversations.update(self._scope(context), _conversation_id(context), metadata)
         return _json(record.public())
 
@@ -209,6 +212,7 @@ def _added(value: object) -> list[JsonObject]:
     items = input_items(value, "items")
     if len(items) > _MAX_ADDED_ITEMS:
         raise InvalidRequest(f"At most {_MAX_ADDED_ITEMS} items can be added at a time.", param="items")
+    encode_json({"items": items})  # what is nested too deep to be written down
     return items
 
 

@@ -210,7 +210,6 @@ def scope() -> str:
     "body",
     [
         b'{"input":"Hi.","store":false}',
-        b'{"input":"Hi.","background":true}',
         b'{"input":"Hi."',
         b"[1]",
     ],
@@ -333,6 +332,7 @@ async def test_a_header_that_nobody_configured_keeps_nobody_apart() -> None:
         (b'{"items": "x"}', "items"),
         (b'{"items": [1]}', "items[0]"),
         (orjson.dumps({"items": [{"role": "user", "content": "x"}] * 21}), "items"),
+        (b'{"items": [{"role": "user", "content": %b}]}' % (b"[" * 600 + b"]" * 600), None),
     ],
 )
 async def test_conversations_that_cannot_be_made_are_refused(body: bytes, param: str | None) -> None:
@@ -341,6 +341,18 @@ async def test_conversations_that_cannot_be_made_are_refused(body: bytes, param:
         await listener.objects.create(context_of(), body)
     assert (caught.value.status, caught.value.param) == (400, param)
     assert listener.log == []
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"meta": {"topic": "new"}}'])
+async def test_metadata_are_replaced_by_others_only(body: bytes) -> None:
+    listener = Listener()
+    conversation = await listener.conversations.create(scope(), {"topic": "old"}, [])
+    context = context_of(path_parameters={"conversation_id": conversation.id})
+    with pytest.raises(GatewayError) as caught:
+        await listener.objects.update(context, body)
+    assert (caught.value.status, caught.value.param) == (400, "metadata")
+    assert said(await listener.objects.conversation(context, b""))["metadata"] == {"topic": "old"}
+    assert said(await listener.objects.update(context, b'{"metadata": null}'))["metadata"] == {}
 
 
 @pytest.mark.parametrize(
