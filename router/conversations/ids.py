@@ -18,6 +18,8 @@ from router.context import RequestContext
 _RANDOM_BYTES = 24
 _RESPONSE = re.compile(r"resp_[0-9a-f]{48}")
 _CONVERSATION = re.compile(r"conv_[0-9a-f]{48}")
+# What stands in a path as it is, and in a key of every store.
+_ITEM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~:=+@-]{0,255}")
 _ITEM_PREFIXES: Mapping[str, str] = {
     "custom_tool_call": "ctc",
     "function_call": "fc",
@@ -46,6 +48,11 @@ def new_item_id(item: Mapping[str, Any]) -> str:
     """An id for an item that came without one."""
     kind = item.get("type", "message")
     return f"{_ITEM_PREFIXES.get(kind, 'item') if isinstance(kind, str) else 'item'}_{secrets.token_hex(_RANDOM_BYTES)}"
+
+
+def is_item_id(id_: object) -> bool:
+    """Whether an item can be asked for under ``id_``: whoever made it may have written anything there."""
+    return isinstance(id_, str) and _ITEM.fullmatch(id_) is not None
 
 
 def is_response_id(id_: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from router.conversations.ids import new_item_id
+from router.conversations.ids import is_item_id, new_item_id
 from router.dialects.canonical import JsonObject
 from router.dialects.fields import json_object
 from router.dialects.openai_responses.reasoning import is_replayable
@@ -27,12 +27,12 @@ def input_items(value: object, field: str = "input") -> list[JsonObject]:
 
 
 def item_ids(items: Sequence[Mapping[str, Any]], taken: Iterable[str] = ()) -> list[str]:
-    """An id for each item: its own, unless that is ``taken`` or another one has it."""
+    """An id for each item: its own, unless that is ``taken``, or another one's, or cannot be asked for."""
     used = set(taken)
     ids = []
     for item in items:
         id_ = item.get("id")
-        if not isinstance(id_, str) or not id_ or id_ in used:
+        if not is_item_id(id_) or id_ in used:
             id_ = new_item_id(item)
         used.add(id_)
         ids.append(id_)

@@ -65,6 +65,11 @@ def test_every_item_gets_an_id_of_its_own() -> None:
     assert prefixes == ["msg", "msg", "msg", "fc", "fc", "fco", "rs", "item", "msg"]
 
 
+@pytest.mark.parametrize("id_", ["", "a/b", "..", "msg 1", "msg_1?x", "\u00fc", "a\r\n", "\0", "m" * 300])
+def test_an_id_that_no_path_can_name_is_replaced(id_: str) -> None:
+    assert item_ids([{**SAID, "id": id_}]) != [id_]
+
+
 @pytest.mark.parametrize(
     ("item", "shown"),
     [
