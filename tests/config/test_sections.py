@@ -159,7 +159,14 @@ FULL = """\
         port: 10000
         prompt_targets: [get_weather]
     orchestrators:
-      - {name: mine, model: orchestrator_large, threshold: 0.4, timeout: 1500ms}
+      - name: mine
+        model: orchestrator_large
+        threshold: 0.4
+        timeout: 1500ms
+        prompt_template: prompt.txt
+        strategy: cascade
+        second: orchestrator_4b
+        confidence: 0.9
     triton:
       url: grpc://triton.internal:8001
       timeout: 1s
@@ -366,8 +373,9 @@ ENVIRON = {
 
 
 @pytest.fixture
-def full(load) -> Config:
+def full(load, tmp_path: Path) -> Config:
     """The configuration above, loaded."""
+    (tmp_path / "prompt.txt").write_text("{routes} {conversation}", encoding="utf-8")
     return load(FULL, ENVIRON).config
 
 
@@ -470,7 +478,7 @@ def test_grpc_services_here_and_elsewhere(full: Config, tmp_path: Path) -> None:
     assert router.api_key.get_secret_value() == "value of ROUTER_KEY"
 
 
-def test_what_the_gateway_itself_needs(full: Config) -> None:
+def test_what_the_gateway_itself_needs(full: Config, tmp_path: Path) -> None:
     (orchestrator,) = full.orchestrators
     assert (orchestrator.name, orchestrator.model, orchestrator.threshold, orchestrator.timeout) == (
         "mine",
@@ -478,6 +486,8 @@ def test_what_the_gateway_itself_needs(full: Config) -> None:
         0.4,
         1.5,
     )
+    assert orchestrator.prompt_template == tmp_path / "prompt.txt"
+    assert (orchestrator.strategy, orchestrator.second, orchestrator.confidence) == ("cascade", "orchestrator_4b", 0.9)
     assert (full.triton.url, full.triton.timeout) == ("triton.internal:8001", 1.0)
     limits = full.limits
     assert (limits.max_body_bytes, limits.max_response_bytes) == (4 * 1024 * 1024, 1024 * 1024)
