@@ -289,7 +289,7 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
             async for request in requests:
                 async for message in self._stream(request, context):
                     yield message
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):  # while it works, or while it sends
             self._triton.cancelled += 1
             raise
 
