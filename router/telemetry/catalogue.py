@@ -100,6 +100,13 @@ ROUTES_SELECTED = Definition(
     "{route}",
     (semconv.LISTENER, semconv.ROUTE, semconv.CONFIDENCE),
 )
+CASCADE_DECISIONS = Definition(
+    semconv.CASCADE_DECISIONS,
+    "counter",
+    "Decisions of cascades by who made them, and whether the two agreed where both were asked.",
+    "{decision}",
+    (semconv.CASCADE_OUTCOME,),
+)
 GUARD_VERDICTS = Definition(
     semconv.GUARD_VERDICTS, "counter", "Guard verdicts by outcome.", "{verdict}", (semconv.GUARD, semconv.OUTCOME)
 )

@@ -13,6 +13,8 @@ DegradablePart = Literal["orchestrator", "guardrail", "filter", "state", "model_
 GuardOutcome = Literal[
     "pass", "unseen", "annotate", "redact", "route", "block", "shadow", "unavailable", "allowed_unchecked"
 ]
+# Of two orchestrators in a row: who decided, and where both were asked, whether they agreed.
+CascadeOutcome = Literal["first", "second_agreed", "second_differed", "first_unavailable", "second_unavailable"]
 AccessRefusal = Literal[
     "invalid_api_key",
     "listener_not_allowed",
@@ -62,6 +64,7 @@ class Metrics:
         self._cost = of.sum(catalogue.COST)
         self._decisions = of.sum(catalogue.ROUTE_DECISIONS)
         self._selected = of.sum(catalogue.ROUTES_SELECTED)
+        self._cascades = of.sum(catalogue.CASCADE_DECISIONS)
         self._verdicts = of.sum(catalogue.GUARD_VERDICTS)
         self._degraded = of.sum(catalogue.DEGRADED)
         self._refusals = of.sum(catalogue.ACCESS_REFUSALS)
@@ -75,9 +78,6 @@ class Metrics:
         """``model`` where it may be a label."""
         return model if model in self._models else OVERFLOW
 
-    def request_started(self, listener: str) -> None:
-        """The head of a request is here."""
-        self._active.add(1, listener)
     def reconfigured(self, models: Iterable[str]) -> None:
         """Another configuration is served from now on: it names these models, and its circuit breakers are closed."""
         self._models = frozenset(models)
@@ -86,6 +86,9 @@ class Metrics:
                 self._breakers.add(-1, upstream, state)
         self._breaker_states.clear()
 
+    def request_started(self, listener: str) -> None:
+        """The head of a request is here."""
+        self._active.add(1, listener)
 
     def request_finished(self, listener: str, status: int, route: str = OVERFLOW, duration_s: float = 0.0) -> None:
         """A response has been sent, or given up, with this status. ``route`` is a path that the listener serves."""
@@ -142,6 +145,10 @@ class Metrics:
         if score is not None:
             confidence = next(name for lowest, name in _CONFIDENCE if score >= lowest)
         self._selected.add(1, listener, route, confidence)
+
+    def cascade_decided(self, outcome: CascadeOutcome) -> None:
+        """A cascade of two orchestrators decided."""
+        self._cascades.add(1, outcome)
 
     def model_answered(self, model: str, version: str) -> None:
         """A model of ours has answered in this version."""
