@@ -29,7 +29,8 @@ _THRESHOLD = 0.5
 class LlmOrchestrator:
     """Asks ``model`` through ``ask``; chosen routes score 1, all others 0, and run in the order of the answer.
 
-    ``context_tokens`` is what prompt and answer may have together. ``parameters`` go into every request.
+    ``context_tokens`` is what prompt and answer may have together. ``parameters`` go into every request. ``template``
+    is the prompt.
     """
 
     def __init__(
@@ -39,12 +40,13 @@ class LlmOrchestrator:
         *,
         context_tokens: int = prompt.CONTEXT_TOKENS,
         parameters: Mapping[str, Any] = DEFAULT_PARAMETERS,
+        template: generation.PromptTemplate = generation.STANDARD_TEMPLATE,
     ) -> None:
         self._ask = ask
         self._model = model
         self._parameters = dict(parameters)
-        instructions = generation.INSTRUCTION_CHARS // prompt.CHARS_PER_TOKEN
-        self._budget = max(context_tokens // 2, context_tokens - instructions - _answer_tokens(parameters))
+        self._template = template
+        self._budget = conversation_budget(context_tokens, template, _answer_tokens(parameters))
 
     async def score(
         self, conversation: Sequence[Turn], routes: Sequence[RouteDescription], *, timeout_s: float
@@ -54,7 +56,7 @@ class LlmOrchestrator:
         request = ChatRequest(
             {
                 "model": self._model,
-                "messages": [{"role": "user", "content": generation.build_prompt(seen, routes)}],
+                "messages": [{"role": "user", "content": self._template.build(seen, routes)}],
                 **self._parameters,
             }
         )
@@ -66,19 +68,33 @@ class LlmOrchestrator:
                 answer = await self._ask(request, context)
         except (asyncio.TimeoutError, TimeoutError) as exc:
             raise ModelUnavailable(f"The orchestrator '{self._model}' did not answer in time.") from exc
-        names = [route.name for route in routes]
-        try:
-            chosen = generation.parse_answer(answer, names)
-        except generation.UnparsableAnswer as exc:
-            raise ModelUnavailable(f"The answer of the orchestrator '{self._model}' names no routes.") from exc
-        place = {name: position for position, name in enumerate(chosen)}
-        return RouteScores(
-            scores=tuple(1.0 if name in place else 0.0 for name in names),
-            order=tuple(place.get(name, len(names)) for name in names),
-            model=self._model,
-            version="",
-            threshold=_THRESHOLD,
-        )
+        return chosen_scores(answer, routes, self._model)
+
+
+def conversation_budget(context_tokens: int, template: generation.PromptTemplate, answer_tokens: int) -> int:
+    """What is left of a model's context for routes and conversation, at least half of it."""
+    instructions = template.chars // prompt.CHARS_PER_TOKEN
+    return max(context_tokens // 2, context_tokens - instructions - answer_tokens)
+
+
+def chosen_scores(answer: str, routes: Sequence[RouteDescription], model: str, version: str = "") -> RouteScores:
+    """What a language model's answer says about ``routes``: 1 for those it chose, in their order, 0 for all others.
+
+    Raises ``ModelUnavailable`` for an answer that says nothing.
+    """
+    names = [route.name for route in routes]
+    try:
+        chosen = generation.parse_answer(answer, names)
+    except generation.UnparsableAnswer as exc:
+        raise ModelUnavailable(f"The answer of the orchestrator '{model}' names no routes.") from exc
+    place = {name: position for position, name in enumerate(chosen)}
+    return RouteScores(
+        scores=tuple(1.0 if name in place else 0.0 for name in names),
+        order=tuple(place.get(name, len(names)) for name in names),
+        model=model,
+        version=version,
+        threshold=_THRESHOLD,
+    )
 
 
 def _answer_tokens(parameters: Mapping[str, Any]) -> int:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.context import RouteDescription, Turn
-from router.routing.generation import INSTRUCTION_CHARS, UnparsableAnswer, build_prompt, parse_answer
+from router.routing.generation import UnparsableAnswer, build_prompt, parse_answer
 
 ROUTES = [RouteDescription("code", "writes code"), RouteDescription("chat", "small talk")]
 
@@ -35,10 +35,6 @@ def test_the_conversation_is_an_indented_array() -> None:
     assert text.startswith('[\n    {\n        "role": "user"')
     assert "grüße" in text
     assert json.loads(text)[1] == {"role": "assistant", "content": "grüße"}
-
-
-def test_the_instructions_need_no_more_room_than_they_are_given() -> None:
-    assert len(build_prompt([], [])) <= INSTRUCTION_CHARS
 
 
 _HOSTILE = st.text() | st.sampled_from(
