@@ -1,4 +1,4 @@
-"""Who decides between routes: an orchestrator on Triton, or a language model of the configuration."""
+"""Who decides between routes: an orchestrator on Triton, two of them, or a language model of the configuration."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from router.config import Config, Orchestrator
 from router.config.listeners import DEFAULT_ORCHESTRATOR
 from router.context import RequestContext
 from router.dialects.canonical import ChatRequest
-from router.errors import ProviderUnavailable
+from router.errors import OperatorError, ProviderUnavailable
+from router.routing.cascade import CascadeOrchestrator
+from router.routing.generating import TritonOrchestrator
+from router.routing.generation import STANDARD_TEMPLATE, PromptTemplate
 from router.routing.llm_orchestrator import Ask, LlmOrchestrator
 from router.routing.models import ModelRouter
 from router.routing.router import Orchestrator as RouteScorer
 from router.runtime.models import build_model_router
+from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
-from router.triton.models import ScoringOrchestrator
 from router.upstream.chat import ChatUpstream
 
 if TYPE_CHECKING:
@@ -35,6 +38,11 @@ def on_triton(config: Config, name: str | None) -> Orchestrator | None:
     return entry or Orchestrator(name=DEFAULT_ORCHESTRATOR)
 
 
+def models_on_triton(settings: Orchestrator) -> tuple[str, ...]:
+    """The models on Triton that an orchestrator asks, in this order."""
+    return (settings.model, settings.second) if settings.strategy == "cascade" else (settings.model,)
+
+
 def preference_orchestrator_name(config: Config) -> str | None:
     """Who decides on routing preferences; ``None`` for the built-in one."""
     return config.overrides.llm_routing_model or config.routing.model
@@ -50,12 +58,16 @@ class Orchestrators:
         router: ModelRouter,
         chats: Mapping[str, ChatUpstream],
         elsewhere: Elsewhere | None = None,
+        *,
+        metrics: Metrics | None = None,
     ) -> None:
         self._config = config
         self._elsewhere = elsewhere
         self._triton = triton
         self._router = router
         self._chats = chats
+        self._metrics = metrics or Metrics()
+        self._context_tokens = config.overrides.orchestrator_model_context_length
 
     def named(self, name: str | None) -> tuple[RouteScorer, Orchestrator]:
         """What decides under ``name`` (see ``on_triton``), and its settings.
@@ -66,10 +78,21 @@ class Orchestrators:
         if settings is not None or name is None:
             settings = settings or Orchestrator(name=DEFAULT_ORCHESTRATOR)
             remote = None if self._elsewhere is None else self._elsewhere.orchestrator(settings)
-            return remote or ScoringOrchestrator(self._triton, settings.model), settings
-        tokens = self._config.overrides.orchestrator_model_context_length
+            return remote or self._configured(settings), settings
         ask, model = self._language_model(name)
-        return LlmOrchestrator(ask, model, context_tokens=tokens), Orchestrator(name=name)
+        return LlmOrchestrator(ask, model, context_tokens=self._context_tokens), Orchestrator(name=name)
+
+    def _configured(self, settings: Orchestrator) -> RouteScorer:
+        template = _template(settings)
+        first, *others = [
+            TritonOrchestrator(self._triton, model, template=template, context_tokens=self._context_tokens)
+            for model in models_on_triton(settings)
+        ]
+        if not others:
+            return first
+        return CascadeOrchestrator(
+            first, others[0], confidence=settings.confidence, threshold=settings.threshold, metrics=self._metrics
+        )
 
     def _language_model(self, name: str) -> tuple[Ask, str]:
         try:
@@ -81,3 +104,14 @@ class Orchestrators:
 
 async def _refuse(reason: str, request: ChatRequest, context: RequestContext) -> str:
     raise ProviderUnavailable(reason)
+
+
+def _template(settings: Orchestrator) -> PromptTemplate:
+    if settings.prompt_template is None:
+        return STANDARD_TEMPLATE
+    try:
+        return PromptTemplate.parse(settings.prompt_template.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:  # it was fine when the configuration was read
+        raise OperatorError(
+            f"{settings.prompt_template} is no prompt template: {exc}", fix="Correct the file, or leave it out."
+        ) from exc
