@@ -50,9 +50,9 @@ def new_item_id(item: Mapping[str, Any]) -> str:
     return f"{_ITEM_PREFIXES.get(kind, 'item') if isinstance(kind, str) else 'item'}_{secrets.token_hex(_RANDOM_BYTES)}"
 
 
-def is_item_id(id_: object) -> bool:
+def is_item_id(id_: str) -> bool:
     """Whether an item can be asked for under ``id_``: whoever made it may have written anything there."""
-    return isinstance(id_, str) and _ITEM.fullmatch(id_) is not None
+    return _ITEM.fullmatch(id_) is not None
 
 
 def is_response_id(id_: str) -> bool:

@@ -32,7 +32,7 @@ def item_ids(items: Sequence[Mapping[str, Any]], taken: Iterable[str] = ()) -> l
     ids = []
     for item in items:
         id_ = item.get("id")
-        if not is_item_id(id_) or id_ in used:
+        if not isinstance(id_, str) or not is_item_id(id_) or id_ in used:
             id_ = new_item_id(item)
         used.add(id_)
         ids.append(id_)
