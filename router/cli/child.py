@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
+
+import orjson
 
 from router.aio import timeout
-from router.cli.channel import READY, SIZE_BYTES
+from router.cli.channel import MAX_ANSWER_BYTES, READY, SIZE_BYTES, framed
+from router.errors import OperatorError
+from router.runtime.succession import Command
 
 # Nothing of the working directory may shadow a module of ours: it is first on the path of `python -c` and `python -m`.
 _BOOT = "import sys; del sys.path[0]; from router.cli.main import main; main()"
 
 # It imports the gateway and binds its ports; far above what a busy machine needs for that.
 READY_WITHIN_S = 60.0
+
+# Preparing a configuration opens stores, also on other machines.
+ANSWER_WITHIN_S = 30.0
+
+# For the end of the channel to be noticed once the process has ended.
+_ANSWERS_WITHIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,10 @@ class Child:
     def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket) -> None:
         self.process = process
         self._channel = channel
+        self._numbers = 0
+        self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._sending = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
 
     @classmethod
     async def spawn(cls, command: str, arguments: Sequence[str], config: bytes) -> Child:
@@ -69,7 +85,7 @@ class Child:
         child = cls(process, ours)
         try:
             with suppress(ConnectionError):
-                await asyncio.get_running_loop().sock_sendall(ours, len(config).to_bytes(SIZE_BYTES, "big") + config)
+                await asyncio.get_running_loop().sock_sendall(ours, framed(config))
         except BaseException:
             await child.end()
             raise
@@ -83,6 +99,64 @@ class Child:
         except (TimeoutError, asyncio.TimeoutError, ConnectionError):
             return False
 
+    async def tell(self, command: Command, *, within_s: float | None = ANSWER_WITHIN_S) -> Mapping[str, Any]:
+        """Have a worker that is ready carry out ``command``; what it says about it.
+
+        Raises ``OperatorError`` when it could not, when it ended meanwhile, and when it takes longer than ``within_s``.
+        """
+        try:
+            async with timeout(within_s):
+                answer = await self._ask(command)
+        except (TimeoutError, asyncio.TimeoutError) as exc:
+            raise OperatorError("A worker did not answer in time.", fix="Its log may say why.") from exc
+        except OSError as exc:
+            raise OperatorError("A worker ended meanwhile.") from exc
+        if "error" in answer:
+            raise OperatorError(answer["error"], fix=answer["fix"])
+        result: Mapping[str, Any] = answer["result"]
+        return result
+
+    async def _ask(self, command: Command) -> dict[str, Any]:
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read_answers(), name="worker's answers")
+        self._numbers += 1
+        number = self._numbers
+        answered: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._asked[number] = answered
+        try:
+            async with self._sending:
+                frame = framed(pickle.dumps((number, command)))
+                await asyncio.get_running_loop().sock_sendall(self._channel, frame)
+            if self._reading.done():
+                raise ConnectionError("the worker has ended")
+            return await answered
+        finally:
+            del self._asked[number]
+
+    async def _read_answers(self) -> None:
+        try:
+            while True:
+                size = int.from_bytes(await self._read_exactly(SIZE_BYTES), "big")
+                if size > MAX_ANSWER_BYTES:
+                    raise ConnectionError("a worker says too much")
+                answer = orjson.loads(await self._read_exactly(size))
+                asked = self._asked.get(answer["number"])
+                if asked is not None and not asked.done():
+                    asked.set_result(answer)
+        except OSError:
+            for asked in self._asked.values():
+                if not asked.done():
+                    asked.set_exception(ConnectionError("the worker has ended"))
+
+    async def _read_exactly(self, size: int) -> bytes:
+        received = bytearray()
+        while len(received) < size:
+            part = await asyncio.get_running_loop().sock_recv(self._channel, size - len(received))
+            if not part:
+                raise ConnectionError("the worker has ended")
+            received += part
+        return bytes(received)
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens when it has ended."""
         # Not `process.send_signal`: it polls first, which takes the exit status away from asyncio's own wait.
@@ -95,4 +169,8 @@ class Child:
         if self.process.returncode is None:
             self.send(signal.SIGKILL)
             await self.process.wait()
+        if self._reading is not None:
+            await asyncio.wait({self._reading}, timeout=_ANSWERS_WITHIN_S)
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
         self._channel.close()

@@ -34,7 +34,7 @@ from router.cli.triton import triton_for
 from router.config import LoadedConfig
 from router.config.log_level import reread_log_level
 from router.errors import OperatorError
-from router.runtime import models_in_use
+from router.runtime import Assignment, models_in_use
 
 logger = logging.getLogger(__name__)
 
@@ -139,11 +139,10 @@ class Supervisor:
                 stack.enter_async_context(self._observer),
             )
             self._pool = WorkerPool(
-                self._loaded,
+                Assignment(self._loaded, triton.url),
                 count=self._options.workers,
-                triton_url=triton.url,
                 folder=self._folder,
-                logs=self._logs,
+                logs=lambda: self._logs,
             )
             with self._err.status("Starting the gateway") as spinner:
 

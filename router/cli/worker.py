@@ -31,4 +31,13 @@ def worker_command(
     channel.end_with_supervisor()
     access_log = logs.access_log(worker=number)
     surroundings = Surroundings(triton_url, folder, workers, number, socket_address(folder))
-    uvloop.run(serve(loaded, surroundings, access_log=access_log, reuse_port=True, on_ready=channel.announce_ready))
+    uvloop.run(
+        serve(
+            loaded,
+            surroundings,
+            access_log=access_log,
+            reuse_port=True,
+            on_ready=channel.announce_ready,
+            take_commands=channel.take_commands,
+        )
+    )

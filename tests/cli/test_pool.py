@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
@@ -11,9 +16,11 @@ import pytest
 from router.aio import timeout
 from router.cli.child import Backoff
 from router.cli.options import LogOptions
-from router.cli.pool import WorkerPool
+from router.cli.pool import Trial, WorkerPool
 from router.config import load_config
 from router.errors import OperatorError
+from router.runtime import Assignment
+from tests.e2e.trident import free_port, refuses
 
 CONFIG = """\
 version: v0.4.0
@@ -31,8 +38,11 @@ listeners:
 def make_pool(folder: Path, port: int, *, count: int = 2) -> WorkerPool:
     file = folder / "config.yaml"
     file.write_text(CONFIG.format(port=port))
-    loaded = load_config(file, {})
-    return WorkerPool(loaded, count=count, triton_url="127.0.0.1:9", folder=folder, logs=LogOptions("info", "auto"))
+    return WorkerPool(assignment(file), count=count, folder=folder, logs=lambda: LogOptions("info", "auto"))
+
+
+def assignment(file: Path) -> Assignment:
+    return Assignment(load_config(file, {}), "127.0.0.1:9")
 
 
 async def test_a_worker_that_cannot_start_fails_the_start_and_says_why(
@@ -73,6 +83,64 @@ async def test_all_workers_are_ready_before_the_pool_is(tmp_path: Path) -> None:
     assert len(seen) == 2
     assert not [pid for pid in seen if psutil.pid_exists(pid)]
     assert pool.restarts == 0
+
+
+@asynccontextmanager
+async def running(folder: Path, port: int) -> AsyncIterator[WorkerPool]:
+    """A pool whose workers all serve."""
+    pool = make_pool(folder, port)
+    ready = asyncio.Event()
+    task = asyncio.create_task(pool.run(ready.set))
+    try:
+        async with timeout(60):
+            await ready.wait()
+        yield pool
+    finally:
+        pool.kill()
+        await asyncio.wait({task})
+
+
+async def test_all_workers_change_what_they_serve_and_so_does_one_that_comes_back(tmp_path: Path) -> None:
+    port, other = free_port(), free_port()
+    async with running(tmp_path, port) as pool, timeout(60):
+        pids = pool.pids
+        file = tmp_path / "config.yaml"
+        file.write_text(CONFIG.format(port=other))
+        await pool.replace(assignment(file))
+        await pool.settle()
+        assert refuses(port)
+        assert pool.pids == pids
+        os.kill(pids[0], signal.SIGKILL)
+        os.kill(pids[1], signal.SIGKILL)
+        while len(set(pool.pids) - set(pids)) < 2 or refuses(other):
+            await asyncio.sleep(0.02)
+        assert refuses(port)
+
+
+async def test_where_one_worker_cannot_none_does(tmp_path: Path) -> None:
+    port = free_port()
+    async with running(tmp_path, port) as pool, timeout(60):
+        pids = pool.pids
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            file = tmp_path / "config.yaml"
+            file.write_text(CONFIG.format(port=taken.getsockname()[1]))
+            with pytest.raises(OperatorError, match="cannot bind"):
+                await pool.replace(assignment(file))
+        assert not refuses(port)
+        assert pool.pids == pids
+
+
+async def test_a_trial_ends_without_a_trace(tmp_path: Path) -> None:
+    port, other = free_port(), free_port()
+    async with running(tmp_path, port) as pool, timeout(60):
+        file = tmp_path / "config.yaml"
+        file.write_text(CONFIG.format(port=other))
+        await pool.try_out(Trial(assignment(file), 0.5))
+        assert not refuses(other)
+        await pool.give_back()
+        await pool.settle()
+        assert refuses(other)
+        assert not refuses(port)
 
 
 @pytest.mark.parametrize(("failures", "delay_s"), [(1, 0.2), (2, 0.4), (5, 3.2), (100, 30.0)])
