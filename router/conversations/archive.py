@@ -76,9 +76,13 @@ class Archive:
         """One entry."""
         return await self._store.get(NAMESPACE, f"{scope}/{name}")
 
+    async def values(self, scope: str, names: Sequence[str]) -> list[bytes | None]:
+        """Several entries, in order."""
+        return await self._store.get_many(NAMESPACE, [f"{scope}/{name}" for name in names])
+
     async def turns(self, scope: str, names: Sequence[str]) -> list[Turn | None]:
         """The turns of conversations and responses with these names; ``None`` for what is not there any more."""
-        values = await self._store.get_many(NAMESPACE, [f"{scope}/{name}" for name in names])
+        values = await self.values(scope, names)
         return [None if value is None else _turn(name, value) for name, value in zip(names, values, strict=True)]
 
     async def delete(self, scope: str, name: str) -> bool:
@@ -121,6 +125,11 @@ def conversation_name(conversation_id: str) -> str:
 def turn_name(conversation_id: str, turn_id: str) -> str:
     """Under which name a turn of a conversation is kept."""
     return f"t/{conversation_id}/{turn_id}"
+
+
+def item_name(item_id: str) -> str:
+    """Under which name it is kept where an item of a response is."""
+    return f"i/{item_id}"
 
 
 def _turn(name: str, value: bytes) -> Turn | None:

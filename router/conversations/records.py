@@ -92,6 +92,24 @@ class ResponseRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ItemPlace:
+    """Where an item is: the name of a response, how much that takes, and when it was kept, in Unix seconds."""
+
+    name: str
+    size_bytes: int
+    kept_at: float
+
+    def encode(self) -> bytes:
+        return encode_answer({"format": _FORMAT, "name": self.name, "bytes": self.size_bytes, "kept_at": self.kept_at})
+
+    @classmethod
+    def decode(cls, value: bytes) -> ItemPlace | None:
+        """``None`` for what another version of the gateway has written."""
+        known = _load(value)
+        return None if known is None else cls(known["name"], known["bytes"], known["kept_at"])
+
+
+@dataclass(frozen=True, slots=True)
 class TurnEntry:
     """A turn in the list of its conversation: how many items it has, and how many bytes they take."""
 

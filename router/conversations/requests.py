@@ -10,11 +10,13 @@ import orjson
 
 from router.conversations.archive import Past
 from router.conversations.items import replayed
+from router.conversations.references import is_reference
 from router.dialects.canonical import JsonObject, encode_json
 from router.dialects.openai_responses.client_request import ENCRYPTED_REASONING
 from router.dialects.openai_responses.reasoning import is_own
 from router.errors import InvalidRequest
 
+_REFERRING = (b'"previous_response_id"', b'"conversation"', b'"item_reference"')
 _STATE_FIELDS = ("previous_response_id", "conversation", "store")
 # A letter or an underscore that is written as an escape, which no encoder does: it hides a name.
 _HIDING = re.compile(rb"\\u00[4-7]")
@@ -28,7 +30,7 @@ def is_stateless(body: bytes) -> bool:
     rest alone is read. ``False`` where it cannot be told.
     """
     at = body.rfind(b'"store"')
-    if at < 0 or b'"previous_response_id"' in body or b'"conversation"' in body or _HIDING.search(body) is not None:
+    if at < 0 or any(name in body for name in _REFERRING) or _HIDING.search(body) is not None:
         return False
     before = body[:at].rstrip()[-1:]
     if before not in (b"{", b",") or _STORE.match(before + body[at : at + 64]) is None:
@@ -72,6 +74,17 @@ class Stateful:
             raise InvalidRequest(message, param="previous_response_id")
         return cls(payload, previous, conversation, store)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the request refers to what was kept."""
+        return self.previous_response_id is not None or self.conversation_id is not None or self.names_items
+
+    @property
+    def names_items(self) -> bool:
+        """Whether items are named that are not in the request."""
+        items = self.payload.get("input")
+        return isinstance(items, list) and any(isinstance(item, dict) and is_reference(item) for item in items)
+
     def body(self, past: Past, items: Sequence[JsonObject]) -> bytes:
         """The request as whoever answers gets it: with all of the conversation, and nothing that refers to state.
 
@@ -79,7 +92,7 @@ class Stateful:
         for where there is some: models that do not reason refuse to.
         """
         sent = {name: value for name, value in self.payload.items() if name not in _STATE_FIELDS}
-        if past.items:
+        if past.items or self.names_items:
             sent["input"] = replayed([*past.items, *items])
         sent["store"] = False
         include = sent.get("include")

@@ -8,7 +8,8 @@ from router.conversations.archive import Archive, Past, response_name
 from router.conversations.conversations import Conversations
 from router.conversations.ids import is_response_id
 from router.conversations.items import item_ids
-from router.conversations.records import ResponseRecord, Turn
+from router.conversations.records import ItemPlace, ResponseRecord, Turn
+from router.conversations.references import places
 from router.dialects.canonical import JsonObject
 from router.errors import NotFound
 
@@ -91,7 +92,8 @@ class Responses:
         )
         puts: Mapping[str, bytes] = {}
         if stored:
-            puts = {response_name(response["id"]): archive.bounds.check_turn(record.encode())}
+            name, value = response_name(response["id"]), archive.bounds.check_turn(record.encode())
+            puts = {name: value, **places(response["output"], ItemPlace(name, len(value), now))}
         if past.conversation_id is not None:
             await self._conversations.append(scope, past.conversation_id, Turn(turn, ids), beside=puts)
         elif stored:

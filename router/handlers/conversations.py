@@ -12,10 +12,11 @@ import orjson
 
 from router.context import RequestContext
 from router.conversations.answers import AnswerStream, finished_response
-from router.conversations.archive import Bounds, Past
+from router.conversations.archive import Archive, Past
 from router.conversations.conversations import Conversations
 from router.conversations.ids import new_response_id, scope_of
 from router.conversations.items import input_items
+from router.conversations.references import References
 from router.conversations.requests import Stateful, is_stateless
 from router.conversations.responses import Responses
 from router.dialects.canonical import JsonObject, encode_answer
@@ -58,7 +59,7 @@ class _Exchange:
 
 
 class StatefulResponses:
-    """``POST /v1/responses`` of a model or agent listener, around ``inner``, which knows no state.
+    """``POST /v1/responses`` of a listener, around ``inner``, which knows no state.
 
     What is kept is kept before the client reads that the response is complete. ``count_degraded`` is called for every
     answer that could not be kept and went out all the same.
@@ -67,9 +68,9 @@ class StatefulResponses:
     def __init__(
         self,
         inner: Handler,
+        archive: Archive,
         responses: Responses,
         conversations: Conversations,
-        bounds: Bounds,
         policy: StatePolicy,
         *,
         count_degraded: Callable[[], None],
@@ -77,7 +78,8 @@ class StatefulResponses:
         self._inner = inner
         self._responses = responses
         self._conversations = conversations
-        self._bounds = bounds
+        self._references = References(archive)
+        self._bounds = archive.bounds
         self._policy = policy
         self._count_degraded = count_degraded
 
@@ -91,18 +93,39 @@ class StatefulResponses:
         if asked is None:
             return await self._inner(context, body)
         stored = self._policy.by_default if asked.store is None else asked.store
-        goes_on = asked.previous_response_id is not None or asked.conversation_id is not None
-        if not (stored or goes_on):
+        if not (stored or asked.goes_on):
             return await self._inner(context, body)
-        items = input_items(asked.payload.get("input"))
-        needed = asked.store is True or goes_on
+        items: Sequence[JsonObject] = input_items(asked.payload.get("input"))
+        needed = asked.store is True or asked.goes_on
         if len(body) > self._bounds.max_response_bytes and not self._fits(items, needed=needed):
             return await self._inner(context, body)
         scope = scope_of(context, self._policy.tenant_header)
-        past = await self._past(scope, asked)
+        past, items = await self._whole(scope, asked, items)
         context.may_be_kept = asked.store is not False  # the body says no: providers are not to keep anything
         exchange = _Exchange(context, scope, asked, items, past, stored, needed, _echo(asked, stored))
         return await self._answered(exchange, await self._inner(context, asked.body(past, items)))
+
+    async def decide(self, context: RequestContext, body: bytes) -> Reply:
+        """``POST`` to a path of ``inner`` that answers from the conversation without adding to it: nothing is kept.
+
+        Raises ``NotFound`` for what the request goes on from, ``StateUnavailable``, and what ``inner`` raises.
+        """
+        asked = None if is_stateless(body) else Stateful.of(body)
+        if asked is None or not asked.goes_on:
+            return await self._inner(context, body)
+        scope = scope_of(context, self._policy.tenant_header)
+        past, items = await self._whole(scope, asked, input_items(asked.payload.get("input")))
+        return await self._inner(context, asked.body(past, items))
+
+    async def _whole(
+        self, scope: str, asked: Stateful, items: Sequence[JsonObject]
+    ) -> tuple[Past, Sequence[JsonObject]]:
+        """What came before the request, and its own ``items`` with those that it only names."""
+        past = await self._past(scope, asked)
+        if asked.names_items:
+            items = await self._references.resolved(scope, items, past.ids)
+            self._fits(items, needed=True)
+        return past, items
 
     def _fits(self, items: Sequence[JsonObject], *, needed: bool) -> bool:
         """Whether the input is small enough to be kept. Raises ``PayloadTooLarge`` where it is ``needed``."""

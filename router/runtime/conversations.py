@@ -20,6 +20,7 @@ from router.state.kept import KeptStores
 from router.state.opening import open_conversation_store
 from router.telemetry.metrics import Metrics
 
+_DECIDING = f"/routing{openai_responses.PATH}"
 _DEFAULT = StateStorage(type="sqlite")
 
 
@@ -66,14 +67,16 @@ class ConversationState:
         archive = Archive(self._store, self._bounds)
         conversations = Conversations(archive)
         responses = Responses(archive, conversations)
+        degraded = partial(self._metrics.degraded, "state")
         stateful = StatefulResponses(
-            create.methods["POST"],
-            responses,
-            conversations,
-            self._bounds,
-            self._policy,
-            count_degraded=partial(self._metrics.degraded, "state"),
+            create.methods["POST"], archive, responses, conversations, self._policy, count_degraded=degraded
         )
         objects = ConversationObjects(responses, conversations, tenant_header=self._policy.tenant_header)
         offered = {path: Resource(methods, openai_responses.NAME) for path, methods in objects.paths().items()}
-        return {**paths, **offered, openai_responses.PATH: create._replace(methods={"POST": stateful.create})}
+        offered[openai_responses.PATH] = create._replace(methods={"POST": stateful.create})
+        if (decide := paths.get(_DECIDING)) is not None:
+            deciding = StatefulResponses(
+                decide.methods["POST"], archive, responses, conversations, self._policy, count_degraded=degraded
+            )
+            offered[_DECIDING] = decide._replace(methods={"POST": deciding.decide})
+        return {**paths, **offered}

@@ -8,6 +8,7 @@ from typing import Any
 from router.conversations.archive import Archive, Bounds, Past
 from router.conversations.conversations import Conversations
 from router.conversations.ids import new_response_id
+from router.conversations.references import References
 from router.conversations.responses import Responses
 from router.dialects.canonical import JsonObject
 from router.state.base import Store
@@ -37,6 +38,7 @@ class Kept:
         archive = Archive(self.store, bounds, clock=self.clock)
         self.conversations = Conversations(archive)
         self.responses = Responses(archive, self.conversations)
+        self.references = References(archive)
 
     async def turn(
         self, said: str, answer: str, *, after: str | None = None, conversation: str | None = None, stored: bool = True

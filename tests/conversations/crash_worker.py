@@ -106,7 +106,7 @@ async def _main(location: str, seed: int) -> None:
     conversations = Conversations(archive)
     responses = Responses(archive, conversations)
     stateful = StatefulResponses(
-        _inner, responses, conversations, BOUNDS, StatePolicy(), count_degraded=lambda: sys.exit("not kept")
+        _inner, archive, responses, conversations, StatePolicy(), count_degraded=lambda: sys.exit("not kept")
     )
     conversation = await conversations.create(SCOPE, {}, [])
     await asyncio.gather(*(_client(number, seed, stateful, conversation.id) for number in range(_AT_ONCE)))

@@ -15,7 +15,7 @@ import pytest
 
 from router.conversations.archive import Archive
 from router.conversations.conversations import Conversations
-from router.conversations.records import ConversationRecord, ResponseRecord, Turn
+from router.conversations.records import ConversationRecord, ItemPlace, ResponseRecord, Turn
 from router.conversations.responses import Responses
 from tests.conversations import crash_worker
 from tests.conversations.crash_worker import BOUNDS, SCOPE, open_store, output_of
@@ -83,11 +83,16 @@ async def _check_what_was_told(location: str, told: list[dict[str, Any]]) -> Non
 def _check_nothing_is_there_by_halves(entries: Mapping[str, bytes]) -> None:
     """Everything can be read, and has all of its parts; nothing is a part of nothing."""
     names = {key.removeprefix(f"{SCOPE}/"): value for key, value in entries.items()}
-    assert all(name[:2] in ("r/", "c/", "t/") for name in names)
+    assert all(name[:2] in ("r/", "c/", "t/", "i/") for name in names)
     records = {name: ResponseRecord.decode(value) for name, value in names.items() if name.startswith("r/")}
     heads = {name: ConversationRecord.decode(value) for name, value in names.items() if name.startswith("c/")}
     turns = {name: Turn.decode(value) for name, value in names.items() if name.startswith("t/")}
-    assert None not in (*records.values(), *heads.values(), *turns.values())
+    places = {name: ItemPlace.decode(value) for name, value in names.items() if name.startswith("i/")}
+    assert None not in (*records.values(), *heads.values(), *turns.values(), *places.values())
+    given_out = {
+        f"i/{item['id']}": name for name, record in records.items() if record for item in record.response["output"]
+    }
+    assert {name: place.name for name, place in places.items() if place is not None} == given_out
     needed = {name for record in records.values() if record is not None for name in record.past}
     assert needed <= names.keys()
     assert turns.keys() == {

@@ -65,9 +65,9 @@ class Listener:
         self.objects = ConversationObjects(self.responses, conversations, tenant_header=tenant_header)
         self._stateful = StatefulResponses(
             self._inner,
+            archive,
             self.responses,
             conversations,
-            BOUNDS,
             StatePolicy(by_default, tenant_header),
             count_degraded=self._count,
         )
@@ -77,6 +77,9 @@ class Listener:
 
     async def post_bytes(self, body: bytes, context: RequestContext | None = None) -> Reply:
         return await self._stateful.create(context or context_of(), body)
+
+    async def decide(self, **fields: Any) -> Reply:
+        return await self._stateful.decide(context_of(), orjson.dumps(fields))
 
     async def stream(self, *events: bytes | GatewayError, **fields: Any) -> Reply:
         """Ask for a stream, which answers with these events."""
@@ -232,6 +235,74 @@ async def test_a_store_that_is_gone_stops_nobody_who_does_not_need_it(caplog: py
     assert "response not kept" in caplog.text
     (created, completed) = responses_in(await read(await listener.stream(CREATED, COMPLETED)))
     assert (created["store"], completed["store"]) == (True, False)
+
+
+REFERENCE = {"type": "item_reference", "id": "msg_1"}
+USER = {"role": "user", "content": "Go on."}
+
+
+@pytest.mark.parametrize("reference", [REFERENCE, {"id": "msg_1"}, {"type": None, "id": "msg_1"}])
+@pytest.mark.parametrize("store", [True, None])
+async def test_items_that_are_only_named_are_put_back(reference: Any, store: bool | None) -> None:
+    listener = Listener()
+    await listener.post()
+    response = said(await listener.post(input=[reference, USER], store=store))
+    assert orjson.loads(listener.bodies[-1])["input"] == [*OUTPUT, USER]
+    context = context_of(path_parameters={"response_id": response["id"]}, query="order=asc")
+    assert said(await listener.objects.input_items(context, b""))["data"][0]["content"] == OUTPUT[0]["content"]
+
+
+async def test_items_can_be_named_without_keeping_more() -> None:
+    listener = Listener()
+    await listener.post()
+    response = said(await listener.post(input=[REFERENCE, USER], store=False))
+    assert orjson.loads(listener.bodies[-1])["input"] == [*OUTPUT, USER]
+    with pytest.raises(ResponseNotFound):
+        await listener.responses.get(scope(), response["id"])
+
+
+async def test_an_item_that_comes_before_anyway_is_there_once() -> None:
+    listener = Listener()
+    first = said(await listener.post())["id"]
+    await listener.post(input=[REFERENCE, USER], previous_response_id=first)
+    assert orjson.loads(listener.bodies[-1])["input"][1:] == [*OUTPUT, USER]
+
+
+@pytest.mark.parametrize("id_", ["msg_2", "", "../r", None, 7])
+async def test_an_item_that_is_not_there_is_not_found(id_: object) -> None:
+    listener = Listener()
+    await listener.post()
+    with pytest.raises(NotFound) as caught:
+        await listener.post(input=[USER, {"type": "item_reference", "id": id_}])
+    assert caught.value.param == "input[1].id"
+    assert len(listener.bodies) == 1
+
+
+async def test_items_of_others_and_of_deleted_responses_cannot_be_named() -> None:
+    listener = Listener()
+    response_id = said(await listener.post(context_of("a")))["id"]
+    with pytest.raises(NotFound):
+        await listener.post(context_of("b"), input=[REFERENCE, USER])
+    await listener.post(context_of("a"), input=[REFERENCE, USER], store=False)
+    await listener.responses.delete(scope_of(context_of("a"), None), response_id)
+    with pytest.raises(NotFound):
+        await listener.post(context_of("a"), input=[REFERENCE, USER])
+
+
+async def test_whoever_only_decides_sees_all_that_was_said_and_nothing_is_kept() -> None:
+    listener = Listener()
+    first = said(await listener.post())["id"]
+    listener.answer, listener.log[:] = Reply(200, JSON, b'{"models": []}'), []
+    reply = await listener.decide(input="Go on.", previous_response_id=first)
+    assert reply.body == b'{"models": []}'
+    assert len(orjson.loads(listener.bodies[-1])["input"]) == 3
+    await listener.decide(input=[REFERENCE, USER])
+    assert orjson.loads(listener.bodies[-1])["input"] == [*OUTPUT, USER]
+    await listener.decide(input="Hi.")
+    assert orjson.loads(listener.bodies[-1]) == {"input": "Hi."}
+    with pytest.raises(ResponseNotFound):
+        await listener.decide(input="Hi.", previous_response_id="resp_" + "0" * 48)
+    assert listener.log == []
 
 
 async def test_a_store_that_is_gone_is_an_error_for_whoever_needs_it() -> None:

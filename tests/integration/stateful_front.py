@@ -63,7 +63,7 @@ def table(
     archive = Archive(store, bounds)
     conversations = Conversations(archive)
     responses = Responses(archive, conversations)
-    stateful = StatefulResponses(inner, responses, conversations, bounds, policy, count_degraded=count)
+    stateful = StatefulResponses(inner, archive, responses, conversations, policy, count_degraded=count)
     objects = ConversationObjects(responses, conversations, tenant_header=policy.tenant_header)
     return PathTable({openai_responses.PATH: {"POST": stateful.create}, **objects.paths()})
 

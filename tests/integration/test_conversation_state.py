@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -13,6 +14,8 @@ from router.state.memory import MemoryStore
 from tests.fakes.providers.answers import Answer, Text, Thinking, ToolCall, says
 from tests.integration.conversation import PNG
 from tests.integration.dialect_gateway import SIDES, Gateway, dialect_gateway
+from tests.integration.model_gateway import gateway as model_gateway
+from tests.integration.model_gateway import providers
 from tests.integration.stateful_front import Front, stateful_front
 
 TOOL: Any = {
@@ -295,3 +298,18 @@ async def test_only_what_asks_for_it_is_kept_where_the_operator_wants_it_so(gate
         assert (await sdk.responses.retrieve(kept.id)).to_dict()["store"] is True
         with pytest.raises(openai.NotFoundError):
             await sdk.responses.retrieve(unkept.id)
+
+
+async def test_who_would_answer_is_decided_by_all_that_was_said(tmp_path: Path) -> None:
+    config = """
+version: v0.4.0
+listeners: [{type: model, name: models, port: $PORT0}]
+model_providers: [{model: openai/gpt-4o, base_url: $OPENAI, access_key: $OPENAI_KEY, default: true}]
+"""
+    async with providers("openai") as fakes, model_gateway(tmp_path, config, fakes) as running:
+        first = (await running.ask("gpt-4o", client="responses", text="Hi.")).json["id"]
+        fields: Any = {"client": "responses", "prefix": "/routing", "text": "Go on."}
+        told = await running.ask("gpt-4o", previous_response_id=first, **fields)
+        assert (told.status, told.json["models"]) == (200, ["openai/gpt-4o"])
+        assert (await running.ask("gpt-4o", previous_response_id="resp_other", **fields)).status == 404
+        assert len(fakes["openai"].requests) == 1
