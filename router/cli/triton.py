@@ -43,11 +43,12 @@ ASK_WITHIN_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class RunningTriton:
-    """Where Triton is asked over gRPC, what is known about it, and where it logs (embedded only)."""
+    """Where Triton is asked over gRPC, what is known about it; where it logs, and the ``server`` (embedded only)."""
 
     url: str
     description: str
     logs: Mapping[str, str] = field(default_factory=dict)
+    server: EmbeddedTriton | None = None
 
 
 @asynccontextmanager
@@ -70,7 +71,7 @@ async def triton_for(loaded: LoadedConfig, state_dir: Path, console: Console) ->
         await server.start(lambda progress: spinner.update(f"{STARTING}: {progress}"))
     try:
         logs = {"triton": str(server.log_file)}
-        yield RunningTriton(server.grpc_address, f"Triton {server.version} on this machine", logs)
+        yield RunningTriton(server.grpc_address, f"Triton {server.version} on this machine", logs, server)
     finally:
         await server.stop()
 

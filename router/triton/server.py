@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +21,9 @@ from router.triton.server_log import ServerLog
 from router.triton.wheel import find_wheel
 
 logger = logging.getLogger(__name__)
+
+# Large models take a while to be read; above that, something else is wrong.
+LOAD_TIMEOUT_S = 120.0
 
 _POLL_S = 0.05
 
@@ -77,6 +80,8 @@ class EmbeddedTriton:
         trace_url: str | None = None,
     ) -> None:
         self.models = tuple(models)
+        # What else was served when it was last asked: loaded by whoever, and again after a restart where that goes.
+        self._others: tuple[str, ...] = ()
         self.log_file = state_dir / "triton.log"
         self.grpc_address = ""
         self.metrics_address = ""
@@ -104,6 +109,11 @@ class EmbeddedTriton:
         """The process id of the server; ``None`` before ``start`` and while it is down."""
         process = self._process
         return process.pid if process is not None and process.running else None
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The models it serves as far as is known, and begins with after a crash."""
+        return self.models + self._others
 
     async def start(self, on_progress: Callable[[str], None] | None = None) -> None:
         """Start the server and return when it serves every model.
@@ -134,6 +144,43 @@ class EmbeddedTriton:
             await self._resources.aclose()
         self._emit("stopped", "stopped")
 
+    async def load(self, model: str, *, needed: bool = True, timeout_s: float = LOAD_TIMEOUT_S) -> None:
+        """Load ``model``, or replace it by what the repository holds now; the old one serves until then.
+
+        Raises ``OperatorError`` with Triton's own words when that fails; then the old one goes on serving. After a
+        restart of the server it is loaded again; it does not start without a model that is ``needed``.
+        """
+        client = TritonClient(self.grpc_address)
+        try:
+            await client.load(model, timeout_s)
+        except ModelUnavailable as exc:
+            raise OperatorError(
+                f"The model {model!r} was not loaded: {_reason(exc)}",
+                fix=f"Correct the model, or read more in Triton's log: {self.log_file}",
+            ) from exc
+        finally:
+            await client.close()
+        self._others = tuple(other for other in self._others if other != model)
+        if needed and model not in self.models:
+            self.models = (*self.models, model)
+        elif not needed and model not in self.models:
+            self._others = (*self._others, model)
+
+    async def unload(self, model: str, *, timeout_s: float = LOAD_TIMEOUT_S) -> None:
+        """Stop serving ``model``, also after a restart; what it is being asked it may finish.
+
+        Raises ``OperatorError`` when the server does not answer.
+        """
+        self.models = tuple(other for other in self.models if other != model)
+        self._others = tuple(other for other in self._others if other != model)
+        client = TritonClient(self.grpc_address)
+        try:
+            await client.unload(model, timeout_s)
+        except ModelUnavailable as exc:
+            raise OperatorError(f"The model {model!r} was not unloaded: {_reason(exc)}") from exc
+        finally:
+            await client.close()
+
     async def _prepare(self, stack: contextlib.AsyncExitStack) -> tuple[Launcher, TritonClient]:
         """Make what outlives a restart; ``stack`` ends it, after the process that runs by then."""
         wheel = await asyncio.to_thread(find_wheel)
@@ -158,12 +205,14 @@ class EmbeddedTriton:
         )
         return launcher, client
 
-    async def _launch(self, launcher: Launcher, client: TritonClient, report: Callable[[str], None]) -> TritonProcess:
+    async def _launch(
+        self, launcher: Launcher, client: TritonClient, report: Callable[[str], None], others: Sequence[str] = ()
+    ) -> TritonProcess:
         """Start a process and wait until every model is served. After a failure the process may still be there."""
         report("starting tritonserver")
-        process = self._process = launcher.spawn()
+        waiting = [*self.models, *others]
+        process = self._process = replace(launcher, models=tuple(waiting)).spawn()
         deadline = time.monotonic() + self._supervision.start_timeout_s
-        waiting = list(self.models)
         report(f"loading {', '.join(waiting)}")
         while process.running and time.monotonic() < deadline:
             waiting = [model for model in waiting if not await self._is_served(client, model, report)]
@@ -195,30 +244,36 @@ class EmbeddedTriton:
         backoff_s = patience.first_backoff_s
         while True:
             ready_at = time.monotonic()
-            reason = await self._until_unwell(HealthWatch(process, client, patience.health))
+            reason = await self._until_unwell(HealthWatch(process, client, patience.health), client)
             if time.monotonic() - ready_at > patience.max_backoff_s:
                 backoff_s = patience.first_backoff_s
             logger.warning("embedded triton went down", extra={"reason": reason, "log_tail": self._log.tail()})
             self._emit("down", reason)
             restarted: TritonProcess | None = None
+            others = self._others
             while restarted is None:
                 await self._kill_process()
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(2 * backoff_s, patience.max_backoff_s)
-                restarted = await self._restart(launcher, client)
+                restarted = await self._restart(launcher, client, others)
+                others = ()  # one of them may be what keeps it from starting
             process = restarted
 
-    async def _until_unwell(self, watch: HealthWatch) -> str:
+    async def _until_unwell(self, watch: HealthWatch, client: TritonClient) -> str:
         while True:
             reason = await watch.check()
             if reason is not None:
                 return reason
             self._log.bound()
+            with contextlib.suppress(ModelUnavailable):
+                served = await client.index(self._supervision.health.timeout_s, ready_only=True)
+                names = dict.fromkeys(entry.name for entry in served)
+                self._others = tuple(name for name in names if name not in self.models)
 
-    async def _restart(self, launcher: Launcher, client: TritonClient) -> TritonProcess | None:
+    async def _restart(self, launcher: Launcher, client: TritonClient, others: Sequence[str]) -> TritonProcess | None:
         self.restarts += 1
         try:
-            process = await self._launch(launcher, client, lambda _: None)
+            process = await self._launch(launcher, client, lambda _: None, others)
         except (OperatorError, OSError) as exc:
             logger.warning("embedded triton did not restart", extra={"reason": str(exc)})
             self._emit("restart_failed", str(exc))
@@ -239,6 +294,13 @@ class EmbeddedTriton:
     def _emit(self, kind: Literal["ready", "down", "restart_failed", "stopped"], detail: str) -> None:
         if self._on_event is not None:
             self._on_event(TritonEvent(kind, detail, self.restarts))
+
+
+def _reason(failure: ModelUnavailable) -> str:
+    """What Triton itself says about it, where it does."""
+    details = getattr(failure.__cause__, "details", None)
+    said = details() if callable(details) else None
+    return " ".join(str(said or failure.message).split())
 
 
 def _report_failure(supervisor: asyncio.Task[None]) -> None:
