@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from router.errors import OperatorError
@@ -28,8 +28,10 @@ class PortTakenError(OperatorError):
         self.binding = binding
 
 
-def claim_ports(bindings: Sequence[Binding]) -> list[socket.socket]:
+def claim_ports(bindings: Sequence[Binding], *, ours: Collection[int] = ()) -> list[socket.socket]:
     """Hold every port for workers that bind it again with SO_REUSEPORT; the caller closes the sockets.
+
+    ``ours`` are ports that the caller holds at other addresses: they are known to be nobody else's.
 
     A port is free when it can be bound without SO_REUSEPORT: workers of another instance share theirs, so their ports
     would look free otherwise. The sockets returned do not listen; they only make the next instance's check fail.
@@ -37,7 +39,7 @@ def claim_ports(bindings: Sequence[Binding]) -> list[socket.socket]:
     held: list[socket.socket] = []
     try:
         for binding in bindings:
-            held.extend(_claim(binding))
+            held.extend(_claim(binding, probe=binding.port not in ours))
     except BaseException:
         release_ports(held)
         raise
@@ -50,7 +52,7 @@ def release_ports(held: Sequence[socket.socket]) -> None:
         claim.close()
 
 
-def _claim(binding: Binding) -> list[socket.socket]:
+def _claim(binding: Binding, *, probe: bool) -> list[socket.socket]:
     try:
         found = socket.getaddrinfo(
             binding.address, binding.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
@@ -62,7 +64,8 @@ def _claim(binding: Binding) -> list[socket.socket]:
         ) from exc
     held = []
     for family, kind, protocol, _, address in dict.fromkeys(found):
-        _probe(binding, socket.socket(family, kind, protocol), address)
+        if probe:
+            _probe(binding, socket.socket(family, kind, protocol), address)
         claim = socket.socket(family, kind, protocol)
         claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         _only_ipv6(claim)

@@ -1,4 +1,4 @@
-"""The socket of the telemetry process in the file system: made for one user, replaced when it is stale."""
+"""A socket in the file system, such as that of the telemetry process: made for one user, replaced when it is stale."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from router.telemetry.channel import SOCKET_NAME, socket_address
 _PEER_CREDENTIALS = struct.Struct("3i")  # struct ucred: process, user, group
 
 
-def bind_in(folder: Path) -> socket.socket:
+def bind_in(folder: Path, name: str = SOCKET_NAME) -> socket.socket:
     """A socket bound in ``folder``, which becomes this user's alone. Raises ``OSError``, also where another listens."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
-    address = socket_address(folder)
+    address = socket_address(folder, name)
     _remove_stale(Path(address))
     endpoint = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         endpoint.bind(address)
-        (folder / SOCKET_NAME).chmod(0o600)
+        (folder / name).chmod(0o600)
         endpoint.setblocking(False)
     except BaseException:
         endpoint.close()
@@ -47,7 +47,7 @@ def _remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise OSError(errno.EEXIST, f"{SOCKET_NAME} is no socket")
+        raise OSError(errno.EEXIST, f"{path.name} is no socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:
@@ -55,4 +55,4 @@ def _remove_stale(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
             return
-    raise OSError(errno.EADDRINUSE, f"another process listens on {SOCKET_NAME}")
+    raise OSError(errno.EADDRINUSE, f"another process listens on {path.name}")

@@ -42,13 +42,13 @@ class Sink(Protocol):
         """Take one ``request`` message (``frames``) and the bytes that belong to it. Never waits, never raises."""
 
 
-def socket_address(folder: Path) -> str:
-    """The address of the telemetry process that keeps its socket in ``folder``, also where its path is too long."""
-    path = folder / SOCKET_NAME
+def socket_address(folder: Path, name: str = SOCKET_NAME) -> str:
+    """The address of the process that keeps its socket in ``folder``, also where its path is too long."""
+    path = folder / name
     if len(os.fsencode(path)) <= _MAX_PATH_BYTES or not Path("/proc/self/fd").is_dir():
         return str(path)
     # The descriptor stays open as long as the process: addresses are made once.
-    return f"/proc/self/fd/{os.open(folder, os.O_PATH | os.O_DIRECTORY)}/{SOCKET_NAME}"
+    return f"/proc/self/fd/{os.open(folder, os.O_PATH | os.O_DIRECTORY)}/{name}"
 
 
 class Channel:
