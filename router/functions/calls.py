@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from router.functions.http_call import ApiAnswer, ApiCall
 from router.functions.planning import Plan, PlannedCall
 from router.functions.rendering import content_of, explanation_of, rendered
 from router.functions.targets import JsonValue, Target
+from router.telemetry import semconv
+from router.telemetry.tracing import AttributeValue, Span
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +25,7 @@ _ABOUT_CREDENTIALS = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED}
 )
 _SHORTEST_CREDENTIAL = 8
+_ERROR_TARGET = "error_target"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +77,12 @@ class FunctionCalls:
         if api is None:
             return CallResult(call)
         try:
-            answer = await api.call(call.arguments, context)
-            if not answer.ok:
-                raise _failure(call.target, answer)
-            return CallResult(call, content_of(answer, call.target.name))
+            with _span(call.target.name, context) as span:
+                answer = await api.call(call.arguments, _within(span, context))
+                span.set(semconv.HTTP_STATUS, answer.status)
+                if not answer.ok:
+                    raise _failure(call.target, answer)
+                return CallResult(call, content_of(answer, call.target.name))
         except GatewayError as exc:
             logger.warning(
                 "prompt target failed",
@@ -93,8 +99,10 @@ class FunctionCalls:
             "error": {"status": error.status, "code": error.code, "message": error.message},
         }
         try:
-            answer = await self._on_failure.call(report, context)
-            excuse = content_of(answer, "error_target") if answer.ok else None
+            with _span(_ERROR_TARGET, context) as span:
+                answer = await self._on_failure.call(report, _within(span, context))
+                span.set(semconv.HTTP_STATUS, answer.status)
+                excuse = content_of(answer, _ERROR_TARGET) if answer.ok else None
         except GatewayError:
             excuse = None  # the first error is the one that matters
         if excuse in (None, "", {}):
@@ -108,6 +116,19 @@ class FunctionCalls:
         finally:
             for task in tasks:
                 task.cancel()
+
+
+def _span(name: str, context: RequestContext) -> Span:
+    """A new span for the call of ``name``; it is ended by leaving its block."""
+    attributes: dict[str, AttributeValue] = {semconv.OPERATION: semconv.EXECUTE_TOOL, semconv.TOOL_NAME: name}
+    return context.span.child(f"{semconv.EXECUTE_TOOL} {name}", "internal", attributes)
+
+
+def _within(span: Span, context: RequestContext) -> RequestContext:
+    """``context`` for what happens in ``span``; calls may be made at once."""
+    own = copy.copy(context)
+    own.span = span
+    return own
 
 
 def _failure(target: Target, answer: ApiAnswer) -> UpstreamStatus:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from mcp import Client
 
-from tests.fakes.agents import FakeAgent
+from tests.fakes.agents import FakeAgent, in_turn
 from tests.fakes.providers.answers import Answer, Failure, ToolCall, says
 from tests.fakes.providers.server import FakeProvider
 from tests.fakes.triton import FakeTriton
@@ -264,3 +264,19 @@ async def test_beside_agents_a_model_words_answers_only_within_the_budget(tmp_pa
         answer = await running.ask("any", text="What is the weather in Oslo like?", listener="front")
         assert (answer.status, answer.text, answer.headers["x-trident-degraded"]) == (200, "Sky: clear", "model")
         assert fakes["openai"].requests == []
+
+
+async def test_every_call_of_an_api_is_a_span_that_the_api_sees(tmp_path: Path) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    sent = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    behaviour = in_turn(answers({"sky": "clear"}), answers({"message": "No such place."}, 404))
+    async with FakeAgent(behaviour=behaviour) as api, _gateway(tmp_path, api) as (running, _):
+        for number, error in enumerate((None, "api_error")):
+            await running.ask("any", text="Weather in Oslo", listener="functions", headers=sent)
+            span = (await running.told.newest(number + 1)).span("execute_tool get_weather")
+            assert api.requests[number].headers["traceparent"] == f"00-{trace}-{span.span_id}-01"
+            assert (span.kind, span.error) == ("internal", error)
+            expected = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "get_weather"}
+            assert span.attributes.items() >= expected.items()
+            assert span.attributes["http.response.status_code"] == (200 if error is None else 404)
+            assert "secret" not in str(span.attributes)
