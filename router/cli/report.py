@@ -63,8 +63,6 @@ def log_section(logs: Mapping[str, str]) -> Section:
 
 
 def _listener(listener: Listener) -> Row:
-    if listener.type == "prompt":
-        return Row(listener.name, (listener.type,), "not served by this version", well=False)
     reach = "reachable from other machines" if listener.address in _WILDCARDS else ""
     return Row(listener.name, (listener.type, listener_url(listener)), reach, well=not reach)
 

@@ -27,6 +27,7 @@ listeners:
     agents:
       - {id: weather_agent, description: Weather.}
       - {id: flight_agent, description: Flights., default: true}
+  - {type: prompt, name: functions, port: 8004}
   - {type: model, name: everywhere, port: 8002, address: 0.0.0.0}
   - {type: model, name: six, port: 8003, address: "fd00::1"}
 """
@@ -43,6 +44,7 @@ def sections(tmp_path: Path) -> dict[str, dict[str, Row]]:
 def test_listeners_come_with_the_url_that_a_client_uses(sections: dict[str, dict[str, Row]]) -> None:
     assert sections["Listeners"] == {
         "travel": Row("travel", ("agent", "http://localhost:8001/v1/chat/completions")),
+        "functions": Row("functions", ("prompt", "http://localhost:8004/v1/chat/completions")),
         "everywhere": Row(
             "everywhere",
             ("model", "http://localhost:8002/v1/chat/completions"),
