@@ -65,13 +65,11 @@ def test_the_summary_names_guards_providers_and_triton(file: Path) -> None:
     assert "The gateway's own models run in Triton at triton:8001." in output
 
 
-def test_the_summary_promises_no_listener_that_does_not_start(file: Path) -> None:
+def test_the_summary_names_listeners_of_every_type(file: Path) -> None:
     file.write_text(f"{GOOD}  - {{type: prompt, name: functions, port: 10000}}\n")
     output = run([file]).output
-    assert "These keys load, but do nothing in this version: listeners[2]." in output
-    assert "functions" not in output
-    file.write_text("version: v0.4.0\nlisteners: [{type: prompt, name: functions, port: 10000}]\n")
-    assert "ok. Starts nothing that listens." in run([file]).output
+    assert "do nothing" not in output
+    assert "the prompt listener functions on 127.0.0.1:10000" in output
 
 
 def test_warnings_are_printed_and_do_not_fail(file: Path) -> None:

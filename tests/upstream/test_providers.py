@@ -111,7 +111,7 @@ def _stays_in_its_place(entry: ModelProvider, model: str) -> None:
     position = -2 if segments[-1] == "converse" else -3
     assert unquote(segments[position], errors="strict") == model
     assert segments[:2] == ["", "p"]
-    assert (fields["host"], made.endpoint.origin) == ("h:8443", ("https", "h", 8443))
+    assert (fields["host"], made.endpoint.origin[:3]) == ("h:8443", ("https", "h", 8443))
     assert query in ("", "api-version=v")
     assert len(segments) == len(head(call(entry, request("plain")))[""].split("/"))
 
