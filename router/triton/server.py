@@ -208,14 +208,19 @@ class EmbeddedTriton:
     async def _launch(
         self, launcher: Launcher, client: TritonClient, report: Callable[[str], None], others: Sequence[str] = ()
     ) -> TritonProcess:
-        """Start a process and wait until every model is served. After a failure the process may still be there."""
+        """Start a process and wait until every needed model is served; by then, ``others`` have been loaded, too.
+
+        After a failure the process may still be there.
+        """
         report("starting tritonserver")
-        waiting = [*self.models, *others]
-        process = self._process = replace(launcher, models=tuple(waiting)).spawn()
+        waiting = list(self.models)
+        process = self._process = replace(launcher, models=(*waiting, *others)).spawn()
         deadline = time.monotonic() + self._supervision.start_timeout_s
         report(f"loading {', '.join(waiting)}")
         while process.running and time.monotonic() < deadline:
-            waiting = [model for model in waiting if not await self._is_served(client, model, report)]
+            waiting = [
+                model for model in waiting if model in self.models and not await self._is_served(client, model, report)
+            ]
             if not waiting and await client.server_ready(self._supervision.health.timeout_s):
                 return process
             await asyncio.sleep(_POLL_S)
