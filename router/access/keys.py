@@ -42,7 +42,7 @@ class Grant:
 
     def may_use(self, *models: str) -> bool:
         """Whether the key is for a model that has these names."""
-        return self.models is None or fits(self.models, *models)
+        return self.models is None or fits(self.models, *models, loosely=False)
 
 
 class KeyRing:

@@ -89,12 +89,16 @@ def resolved(name: str, names: Mapping[str, str]) -> str:
     return name
 
 
-def fits(pattern: re.Pattern[str], *models: str) -> bool:
-    """Whether one of the names of a model fits, each also without its provider."""
+def fits(pattern: re.Pattern[str], *models: str, loosely: bool = True) -> bool:
+    """Whether one of the names of a model fits, each also without its provider.
+
+    What is left of ``openrouter/openai/gpt-4o`` without its provider looks like a model of another one. It counts as
+    its name only ``loosely``: limits had better hold for too much, permissions for too little.
+    """
     for model in models:
         if len(model) > _MAX_MODEL_CHARS:  # such models are nobody's, and the time to match is bounded
             continue
         bare = model.partition("/")[2]
-        if pattern.fullmatch(model) or (bare and pattern.fullmatch(bare)):
+        if pattern.fullmatch(model) or (bare and (loosely or "/" not in bare) and pattern.fullmatch(bare)):
             return True
     return False

@@ -92,6 +92,23 @@ def test_names_fit_patterns(patterns: tuple[str, ...], model: str, fitting: bool
     assert fits(name_pattern(patterns), model) is fitting
 
 
+@pytest.mark.parametrize(
+    ("patterns", "model", "loosely", "strictly"),
+    [
+        (("openai/gpt-4o",), "openrouter/openai/gpt-4o", True, False),
+        (("openai/*",), "openrouter/openai/gpt-4o", True, False),
+        (("openrouter/*",), "openrouter/openai/gpt-4o", True, True),
+        (("*/gpt-4o",), "openrouter/openai/gpt-4o", True, True),
+        (("gpt-4o",), "openai/gpt-4o", True, True),
+    ],
+)
+def test_a_name_below_another_provider_is_that_of_a_model_for_limits_only(
+    patterns: tuple[str, ...], model: str, loosely: bool, strictly: bool
+) -> None:
+    pattern = name_pattern(patterns)
+    assert (fits(pattern, model), fits(pattern, model, loosely=False)) == (loosely, strictly)
+
+
 def test_one_fitting_name_is_enough() -> None:
     assert fits(name_pattern(["fast"]), "openai/gpt-4o", "fast")
     assert not fits(name_pattern(["fast"]))
