@@ -103,6 +103,21 @@ async def test_a_key_is_for_its_models_only(world: World, client: str) -> None:
     assert world.fakes["anthropic"].requests == []
 
 
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_what_is_not_there_shows_no_models_that_a_key_is_not_for(world: World, client: str) -> None:
+    headers = {"x-api-key": KEYS["OPENAI_ONLY"]}
+    for hint in ({}, {"x-arch-llm-provider-hint": "nope/x"}):
+        missing = await world.models.ask("nope/x", client=client, headers={**headers, **hint})
+        assert (missing.status, "claude" in missing.body.decode()) == (404, False)
+    listed = await world.models.get("/v1/models", headers=headers)
+    assert [model["id"] for model in listed.json["data"]] == ["openai/gpt-4o"]
+
+
+async def test_a_key_for_one_providers_models_is_not_for_those_of_that_name_at_another(world: World) -> None:
+    refused = await world.models.ask("groq/openai/gpt-4o", headers={"x-team-key": KEYS["OPENAI_ONLY"]})
+    assert (refused.status, refused.json["error"]["code"]) == (403, "model_not_allowed")
+
+
 async def test_a_key_is_for_its_listeners_only(world: World) -> None:
     headers = {"x-api-key": KEYS["AGENTS_ONLY"]}
     refused = await world.models.ask("gpt-4o", headers=headers)

@@ -73,10 +73,11 @@ def test_two_wildcards_of_one_provider_are_one_cluster() -> None:
     assert _choices("vllm/x", router=router) == _choices("x", router=router) == [("x", "a", "b")]
 
 
-def test_an_unknown_model_is_told_what_is_known() -> None:
-    with pytest.raises(ModelNotFound, match=r"Unknown model 'nope/x'.*fast.*openai/gpt-4o") as caught:
+def test_of_an_unknown_model_only_the_list_says_what_is_known() -> None:
+    with pytest.raises(ModelNotFound, match=r"Unknown model 'nope/x'.*/v1/models") as caught:
         ROUTER.choose("nope/x")
     assert caught.value.param == "model"
+    assert "gpt-4o" not in caught.value.message
 
 
 @pytest.mark.parametrize("name", ["groq/", "groq/*", "/llama", "nope/*"])
