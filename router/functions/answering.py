@@ -19,9 +19,9 @@ _INSTRUCTION = (
 )
 
 
-def with_results(request: ChatRequest, results: Sequence[CallResult], system_prompt: str | None) -> ChatRequest:
-    """``request`` with the results, and without tools: everything that was to be called has been."""
-    data = as_data(
+def results_data(results: Sequence[CallResult]) -> str:
+    """The results as JSON for a model."""
+    return as_data(
         [
             {
                 "function": result.call.target.name,
@@ -31,6 +31,10 @@ def with_results(request: ChatRequest, results: Sequence[CallResult], system_pro
             for result in results
         ]
     )
+
+
+def with_results(request: ChatRequest, data: str, system_prompt: str | None) -> ChatRequest:
+    """``request`` with the results, and without tools: everything that was to be called has been."""
     messages = _told(request.messages, f"\n\n{_INSTRUCTION}\n<results>\n{data}\n</results>")
     return with_system_prompt(request.replace(messages=messages, drop=("tools", "tool_choice")), system_prompt)
 

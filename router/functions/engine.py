@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from router.context import RequestContext, RouteDecision, Turn
+from router.context import LocalReply, RequestContext, RouteDecision, Turn
 from router.dialects.canonical import ChatRequest
 from router.errors import ProviderUnavailable
-from router.functions.answering import system_prompt_of, with_results, with_system_prompt
+from router.functions.answering import results_data, system_prompt_of, with_results, with_system_prompt
 from router.functions.calls import CallResult, FunctionCalls
 from router.functions.planning import Plan, PlannedCall, Planner
+from router.functions.rendering import unescaped
 from router.functions.schema import TargetSchema
 from router.functions.selection import TargetSelection
 from router.functions.targets import Target
 from router.telemetry.tracing import NOT_TRACED, Span
+
+# What becomes of results before a model reads them: they, changed or not, or a refusal. Raises ``GatewayError``.
+Judge: TypeAlias = Callable[[str, RequestContext], Awaitable[str | LocalReply]]
 
 _GAP = "\n\n"
 
@@ -23,15 +28,20 @@ _GAP = "\n\n"
 class Outcome:
     """What is to be answered: ``text``, or what a language model makes of ``asking``.
 
-    With both, ``text`` is for when the model fails: the calls have been made, and their results are known.
+    With both, ``text`` is for when the model fails: the calls have been made, and their results are known. ``refused``:
+    ``text`` is what a guard says in the place of the results.
     """
 
     text: str | None = None
     asking: ChatRequest | None = None
+    refused: bool = False
 
 
 class FunctionEngine:
-    """``selection`` is ``None`` where somebody else selects. ``system_prompt`` is for targets without one."""
+    """``selection`` is ``None`` where somebody else selects. ``system_prompt`` is for targets without one.
+
+    ``judge`` looks at results before a model reads them: an API may repeat what strangers have written.
+    """
 
     def __init__(
         self,
@@ -41,12 +51,14 @@ class FunctionEngine:
         *,
         selection: TargetSelection | None = None,
         system_prompt: str | None = None,
+        judge: Judge | None = None,
     ) -> None:
         self.targets = tuple(targets)
         self._planner = planner
         self._calls = calls
         self._selection = selection
         self._system_prompt = system_prompt
+        self._judge = judge
         self._default = next((target for target in targets if target.default), None)
 
     async def select(self, turns: Sequence[Turn], *, timeout_s: float, span: Span = NOT_TRACED) -> RouteDecision:
@@ -86,7 +98,15 @@ class FunctionEngine:
         text = _text(results, plan.question)
         if not (has_model and plan.question is None and all(target.auto_llm_dispatch for target in targets)):
             return Outcome(text)
-        return Outcome(text, with_results(request, results, system_prompt))
+        data = results_data(results)
+        if self._judge is not None:
+            plain = unescaped(data)
+            judged = await self._judge(plain, context)
+            if isinstance(judged, LocalReply):
+                return Outcome(judged.message, refused=True)
+            if judged != plain:
+                data = judged.replace("<", "\\u003c").replace(">", "\\u003e")
+        return Outcome(text, with_results(request, data, system_prompt))
 
     def _without_calls(self, plan: Plan, request: ChatRequest, *, has_model: bool) -> Outcome:
         if plan.question is not None:

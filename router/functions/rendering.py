@@ -11,6 +11,8 @@ any other list                                          ``- value`` lines
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 
 import orjson
@@ -24,6 +26,7 @@ _MAX_CHARS = 32_768
 _MAX_DEPTH = 6
 _TEXT_NAMES = ("answer", "message", "response", "result", "text", "content", "output", "detail", "error")
 _EXPLAINING = ("error", "message", "detail", "title", "reason")
+_ESCAPE = re.compile(r"\\(?:u[0-9a-f]{4}|.)")
 _NOTHING = "Done."
 _CUT = "…"
 
@@ -175,3 +178,23 @@ def as_data(results: JsonValue) -> str:
         text = orjson.dumps(rendered(results)).decode()
     text = text.replace("<", "\\u003c").replace(">", "\\u003e")
     return _cut(text)
+
+
+def unescaped(data: str) -> str:
+    """JSON in which line ends and the like stand as themselves, as guards know them from ordinary text.
+
+    Only quotes and backslashes keep their backslash, so that ``from_unescaped`` can read it.
+    """
+    return _ESCAPE.sub(_meant, data)
+
+
+def from_unescaped(data: str) -> JsonValue:
+    """What ``unescaped`` has made of JSON, as a value. Raises ``ValueError``."""
+    try:
+        return json.loads(data, strict=False)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _meant(escape: re.Match[str]) -> str:
+    return escape[0] if escape[0][1] in {'"', "\\"} else str(json.loads(f'"{escape[0]}"'))

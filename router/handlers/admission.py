@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from router.context import AnswerTransform, LocalReply, RequestContext
-from router.dialects.canonical import ChatRequest, chunks_of
+from router.dialects.canonical import ChatRequest, Message, chunks_of, message_text
 from router.filters.chain import FilterChain
 from router.guardrails import GUARD_HEADER, InputGuards, OutputGuards, Passed
 from router.handlers.filtered_agent import assembled, one_batch, through
@@ -119,6 +119,16 @@ class Admission:
             return Passed(request)
         with context.span.child(semconv.GUARDRAILS_SPAN):
             return await self._guards.rule(request, context)
+
+    async def judged_result(self, text: str, context: RequestContext) -> str | LocalReply:
+        """What the gateway has looked up for a model, as the guards that read the results of tools leave it, or the
+        refusal. Raises what ``admit`` raises.
+        """
+        if self._guards is None:
+            return text
+        result: Message = {"role": "tool", "content": text}
+        ruling = await self.admit(ChatRequest({"messages": [result]}), context)
+        return ruling if isinstance(ruling, LocalReply) else message_text(ruling.request.messages[0])
 
     def _watch_answer(self, request: ChatRequest, context: RequestContext) -> None:
         filtering = None if self._filters is None else self._filters.transform(request, context)

@@ -111,4 +111,6 @@ class FunctionAnswer:
         )
 
     def _local(self) -> list[JsonObject]:
-        return chunks_of(completion({"content": self._outcome.text or ""}, model=self._request.model or ""))
+        reason = "content_filter" if self._outcome.refused else "stop"
+        said = {"content": self._outcome.text or ""}
+        return chunks_of(completion(said, model=self._request.model or "", finish_reason=reason))

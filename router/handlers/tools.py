@@ -13,6 +13,7 @@ from router.dialects.canonical import ChatRequest, encode_answer, encode_json, m
 from router.errors import GatewayError, InvalidRequest
 from router.functions.calls import FunctionCalls
 from router.functions.planning import PlannedCall
+from router.functions.rendering import from_unescaped, unescaped
 from router.functions.schema import TargetSchema
 from router.functions.targets import JsonValue, Target, callable_names
 from router.handlers.filtered_agent import Agent
@@ -60,14 +61,14 @@ class FunctionTool:
         self._calls = calls
 
     def request(self, arguments: Mapping[str, Any]) -> ChatRequest:
-        """The arguments as JSON."""
-        return _said(encode_json(arguments).decode())
+        """The arguments as JSON, with line ends and the like as they are: a guard knows no escapes."""
+        return _said(unescaped(encode_json(arguments).decode()))
 
     async def call(self, request: ChatRequest, context: RequestContext) -> ToolResult:
         """What the API answers; an error of it is a result."""
         try:
-            arguments = orjson.loads(message_text(request.messages[-1]))
-        except orjson.JSONDecodeError as exc:
+            arguments = from_unescaped(message_text(request.messages[-1]))
+        except ValueError as exc:
             raise InvalidRequest("What the filters left of the arguments is not JSON.") from exc
         if not isinstance(arguments, dict):
             raise InvalidRequest("What the filters left of the arguments is not an object.")

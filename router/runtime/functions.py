@@ -127,7 +127,7 @@ class Functions:
             timeout_s=settings.timeout,
             metrics=parts.metrics,
         )
-        engine = self._engine(targets, selection)
+        engine = self._engine(targets, admission, selection)
         handler = FunctionsHandler(engine, model, admission, parts.access)
         answers = {
             dialect.PATH: Resource({"POST": handler.complete}, name) for name, dialect in CLIENT_DIALECTS.items()
@@ -136,13 +136,12 @@ class Functions:
 
     # Agent listeners
 
-    def agents(self, listener: Listener, model: AnsweringModel | None) -> dict[str, Agent]:
+    def agents(self, listener: Listener, admission: Admission, model: AnsweringModel | None) -> dict[str, Agent]:
         """The targets of an agent listener, as agents."""
-        targets = self.targets(listener)
-        return {
-            target.name: ObservedAgent(FunctionAgent(target.name, self._engine([target]), model), self._parts.metrics)
-            for target in targets
-        }
+        agents = [
+            FunctionAgent(target.name, self._engine([target], admission), model) for target in self.targets(listener)
+        ]
+        return {agent.name: ObservedAgent(agent, self._parts.metrics) for agent in agents}
 
     # Both
 
@@ -161,10 +160,16 @@ class Functions:
             mcp.PATH: Resource({"POST": server.serve}),
         }
 
-    def _engine(self, targets: Sequence[Target], selection: TargetSelection | None = None) -> FunctionEngine:
-        system_prompt = self._parts.config.system_prompt
+    def _engine(
+        self, targets: Sequence[Target], admission: Admission, selection: TargetSelection | None = None
+    ) -> FunctionEngine:
         return FunctionEngine(
-            targets, self._planner(targets), self._calls, selection=selection, system_prompt=system_prompt
+            targets,
+            self._planner(targets),
+            self._calls,
+            selection=selection,
+            system_prompt=self._parts.config.system_prompt,
+            judge=admission.judged_result,
         )
 
     def _planner(self, targets: Sequence[Target]) -> Planner:

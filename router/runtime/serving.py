@@ -198,7 +198,7 @@ class Runtime:
             if listener.type == "agent":
                 options = AnswerOptions(listener.answer, listener.parallel)
                 own = filtered_agents(listener, agents, filters)
-                offered = {**own, **functions.agents(listener, models.answering_model(listener))}
+                offered = {**own, **functions.agents(listener, admission, models.answering_model(listener))}
                 handler = AgentsHandler(offered, routers[listener.name], admission, parts.access, options)
                 answers = {
                     dialect.PATH: Resource({"POST": handler.complete}, name)

@@ -67,7 +67,7 @@ class ScriptedClassifier:
             raise self.error
         return [
             {"benign": 0.0, "jailbreak": 1.0, "injection": 0.0}
-            if any(bad in text.lower() for bad in self.bad)
+            if any(bad in " ".join(text.lower().split()) for bad in self.bad)
             else BENIGN
             for text in texts
         ]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from router.errors import UpstreamProtocolError
 from router.functions.http_call import ApiAnswer
-from router.functions.rendering import as_data, content_of, explanation_of, rendered
+from router.functions.rendering import as_data, content_of, explanation_of, from_unescaped, rendered, unescaped
 
 FORECAST = {
     "city": "Oslo, Norway",
@@ -136,3 +136,17 @@ def test_data_for_a_model_may_be_nested_deeper_than_can_be_written() -> None:
 )
 def test_what_only_looks_like_a_chat_completion_has_a_text_too(content: object, text: str) -> None:
     assert rendered({"choices": [{"message": {"content": content}}]}) == text
+
+
+@given(JSON_VALUES)
+def test_json_without_escapes_means_the_same(value: object) -> None:
+    assert from_unescaped(unescaped(as_data(value))) == orjson.loads(as_data(value))
+
+
+def test_json_without_escapes_reads_as_ordinary_text() -> None:
+    assert unescaped(as_data('a\nb\t<c>"\\n\x01')) == '"a\nb\t<c>\\"\\\\n\x01"'
+
+
+def test_what_is_nested_too_deep_cannot_be_read() -> None:
+    with pytest.raises(ValueError, match="deep"):
+        from_unescaped("[" * 100_000)

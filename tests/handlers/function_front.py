@@ -131,6 +131,7 @@ async def function_front(
             calls_of(targets, made, report),
             selection=selection,
             system_prompt=system_prompt,
+            judge=admission.judged_result,
         )
         handler = FunctionsHandler(engine, model, admission, access)
         try:
