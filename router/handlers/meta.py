@@ -9,6 +9,7 @@ import orjson
 
 from router.access.keys import KeyRing
 from router.context import RequestContext
+from router.handlers.readiness import Readiness
 from router.handlers.reply import JSON, Reply
 
 
@@ -32,7 +33,7 @@ class MetaHandler:
     ) -> None:
         self._models = tuple(models)
         self._all_models = _model_list(models)
-        self._not_ready = not_ready
+        self._readiness = Readiness(not_ready)
         self._keys = keys
 
     async def models(self, context: RequestContext, body: bytes) -> Reply:
@@ -48,7 +49,7 @@ class MetaHandler:
 
     async def readyz(self, context: RequestContext, body: bytes) -> Reply:
         """``GET /readyz``: every model that requests need is ready; 503 with the missing ones otherwise."""
-        missing = list(await self._not_ready())
+        missing = list(await self._readiness.missing())
         if missing:
             return Reply(503, JSON, orjson.dumps({"status": "not_ready", "missing": missing}))
         return Reply(200, JSON, b'{"status":"ready"}')
