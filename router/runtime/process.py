@@ -46,11 +46,12 @@ async def serve(
             channel = Channel(
                 surroundings.telemetry, metrics.registry, worker=surroundings.number, on_log_level=set_log_level
             )
-            await channel.open()
             stack.push_async_callback(channel.close)
         succession = Succession(Means(surroundings, access_log, metrics, channel, reuse_port))
         await succession.start(Assignment(loaded, surroundings.triton_url))
         stack.push_async_callback(succession.close)
+        if channel is not None:
+            await channel.open()  # now that it serves: whom the telemetry process knows is ready
         gc.freeze()  # what is here now stays; the collector need not look at it again
         take_commands(succession.carry_out)
         on_ready()
