@@ -116,10 +116,9 @@ def build_processor(parts: Parts, engines: Engines, settings: ExtProc, access_lo
         drain_timeout_s=limits.drain_timeout,
         body_timeout_s=limits.body_timeout,
     )
-    every = settings.answers == "all" or _looks_at_answers(config, listener)
 
     def reads_answers(resource: Resource) -> bool:
-        return every or _translates(config, listener, resource.dialect)
+        return settings.answers == "all" or needs_answers(config, listener, resource.dialect)
 
     authenticate = _authentication(parts, listener)
     front = CarriedListener(options, paths, parts, access_log, authenticate, reads_answers=reads_answers)
@@ -181,25 +180,26 @@ def _agent_paths(
     functions = Functions(parts, engines.orchestrators)
     closing.push_async_callback(functions.close)
     answering = ModelGateway(parts, None).answering_model(listener)
-    offered = {**filtered_agents(listener, agents, filters), **functions.agents(listener, answering)}
+    offered = {**filtered_agents(listener, agents, filters), **functions.agents(listener, admission, answering)}
     # Parts of one answer cannot come through Envoy from several agents: those before the last are its context.
     handler = AgentsHandler(offered, engines.routers[listener.name], admission, parts.access, AnswerOptions("last"))
     return {dialect.PATH: Resource({"POST": handler.complete}, name) for name, dialect in CLIENT_DIALECTS.items()}
 
 
-def _looks_at_answers(config: Config, listener: Listener) -> bool:
-    """Whether anybody has to see all answers: guards, filters, and keys and limits, which may count tokens."""
+def needs_answers(config: Config, listener: Listener, dialect: DialectName) -> bool:
+    """Whether something is done with answers to clients of ``dialect``.
+
+    That is where guards or filters look at them, where keys and limits may count their tokens, and where somebody who
+    may answer does not speak it.
+    """
     guarded = any(
         guardrail.direction != "input" and listener.name in (guardrail.listeners or [listener.name])
         for guardrail in config.guardrails
     )
     filtering = listener.output_filters or any(entry.output_filters for entry in listener.agents)
     remembering = any(each.type in ("memory", "pii") for each in config.filters)
-    return bool(guarded or filtering or remembering or config.auth is not None or config.ratelimits)
-
-
-def _translates(config: Config, listener: Listener, dialect: DialectName) -> bool:
-    """Whether somebody who may answer does not speak the client's dialect."""
+    if guarded or filtering or remembering or config.auth is not None or config.ratelimits:
+        return True
     if listener.type == "agent":
         offered = {entry.id for entry in listener.agents}
         return any(agent.dialect != dialect for agent in config.agents if agent.id in offered)

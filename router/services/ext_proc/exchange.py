@@ -16,17 +16,16 @@ from dataclasses import dataclass
 
 from router.aio import timeout
 from router.context import RequestContext
-from router.errors import PayloadTooLarge, UpstreamUnreachable
+from router.errors import PayloadTooLarge, UpstreamProtocolError, UpstreamUnreachable
 from router.protos.envoy.v3 import ext_proc_pb2 as wire
-from router.services.calls import Metadata
 from router.services.ext_proc import messages
 from router.services.ext_proc.facts import decided
 from router.services.ext_proc.phases import Message, Phase, following
+from router.services.ext_proc.request import CarriedRequest
 from router.services.ext_proc.upstream import CarriedAnswer, forwarded_head
 from router.upstream.http import Endpoint
 
 _MAX_UNSENT = 64  # messages; beyond, the answer is not read on
-_CONTINUE = wire.CommonResponse
 ROUTES_HEADER = "x-trident-route"
 
 
@@ -53,10 +52,6 @@ class EnvoyExchange:
 
     def __init__(self, options: ExchangeOptions) -> None:
         self.phase: Phase = "waiting"
-        self.method = ""
-        self.path = ""
-        self.query = ""
-        self.headers: Mapping[str, str] = Metadata({})
         self.reads_answer = True
         self.context: RequestContext | None = None
         self.relayed: int | None = None
@@ -64,18 +59,13 @@ class EnvoyExchange:
         self.sent: deque[wire.ProcessingResponse] = deque()
         self.news = asyncio.Event()
         self._options = options
-        self._fields: dict[str, str] = {}
-        self._config = wire.ProtocolConfiguration()
-        self._body: list[bytes] = []
-        self._body_bytes = 0
-        self._body_pieces = 0
-        self._body_whole = asyncio.Event()
-        self._head_held = True
-        self._trailers: set[Message] = set()
+        self._request = CarriedRequest(options.max_body_bytes)
+        self._arrived = asyncio.Event()
         self._answer = CarriedAnswer()
-        self._answer_fields: dict[bytes, bytes] = {}
         self._bodiless = True  # the answer, which can then get no body from us
+        self._ends_in_trailers = False
         self._collected: tuple[int, dict[str, str], list[bytes]] | None = None
+        self._collected_bytes = 0
         self._upstream: str | None = None
         self._room = asyncio.Event()
 
@@ -87,63 +77,79 @@ class EnvoyExchange:
         self.phase = following(before, message)
         if before in ("passing", "ended") or self.phase == "passing":
             self._let_through(message, request, before)
-        elif message == "request_headers":
-            self._take_head(request)
-        elif message == "request_body":
-            self._take_body(request.request_body)
-        elif message == "request_trailers":
-            self._trailers.add(message)
-            self._end_body(message)
-        elif message == "response_headers":
-            self._take_answer_head(request.response_headers)
-        elif message == "response_body":
-            await self._answer.feed(request.response_body.body)
-            if request.response_body.end_of_stream:
-                self._answer.finish()
+        elif message.startswith("response"):
+            await self._take_answer(message, request)
+        elif before == "forwarded":
+            self._send(messages.unchanged(message, request, duplex=False))
         else:
-            self._trailers.add(message)
-            self._answer.finish()
+            self._take_request(message, request)
 
     def hear_no_more(self) -> None:
         """Envoy says nothing more: what is still awaited from it does not come."""
         self._answer.lose()
 
     @property
-    def awaits_envoy(self) -> bool:
+    def awaits_request(self) -> bool:
         """Whether the request is not all here."""
-        return self.phase in ("waiting", "reading", "observing") and not self._body_whole.is_set()
+        return not self._request.whole
+
+    def look_at(self, *, answers: bool) -> None:
+        """The request is one of ours; ``answers``: so is its answer.
+
+        Raises ``InvalidRequest`` where Envoy is configured not to send it.
+        """
+        observing = self.phase == "observing"
+        self.reads_answer = observing or self._request.answer_mode(wanted=answers)
+
+    def pass_on(self) -> None:
+        """The request is none of ours: nobody looks at it or at its answer."""
+        self.phase = following(self.phase, "pass")
+        ours = (ROUTES_HEADER, self._options.route_header)  # which nobody else may set
+        common = wire.CommonResponse(header_mutation=messages.mutation({}, ours), clear_route_cache=True)
+        self._send(messages.headers_response("request_headers", common, messages.UNSEEN))
 
     def settle(self) -> None:
         """The request has been served; nobody reads what may still come of the answer."""
         self._answer.abandon()
         self.news.set()
 
-    def pass_on(self) -> None:
-        """The request is none of ours: nobody looks at it or at its answer."""
-        self.phase = following(self.phase, "pass")
-        ours = (ROUTES_HEADER, self._options.route_header)  # which nobody else may set
-        common = _CONTINUE(header_mutation=messages.mutation({}, ours), clear_route_cache=True)
-        self._send(messages.headers_response("request_headers", common, messages.UNSEEN))
-
     @property
     def over(self) -> bool:
         """Nothing more has to be said to Envoy, which goes on by itself when it is left alone."""
-        return self.phase == "ended" or (self.phase == "passing" and not self._gives_back("request_body"))
+        given_back = self._request.gives_back("request") or self._request.gives_back("response")
+        return self.phase == "ended" or (self.phase == "passing" and not given_back)
 
     # The listener's side
 
+    @property
+    def method(self) -> str:
+        return self._request.method
+
+    @property
+    def path(self) -> str:
+        return self._request.path
+
+    @property
+    def query(self) -> str:
+        return self._request.query
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._request.headers
+
     async def read(self, timeout_s: float) -> bytes:
         """The body, within ``timeout_s``. Raises ``PayloadTooLarge`` and ``TimeoutError``."""
-        if not self._body_whole.is_set() and self._head_held and not self._unprompted:
-            self._head_held = False
+        request = self._request
+        if not request.whole and request.held and not request.unprompted:
+            request.held = False
             mode = messages.override(reads_body=True, reads_answer=self.reads_answer)
-            self._send(messages.headers_response("request_headers", _CONTINUE(), mode))
+            self._send(messages.headers_response("request_headers", wire.CommonResponse(), mode))
         async with timeout(timeout_s):
-            await self._body_whole.wait()
-        if self._body_bytes > self._options.max_body_bytes:
+            await self._arrived.wait()
+        if request.too_large:
             limit = self._options.max_body_bytes
             raise PayloadTooLarge(f"The body is larger than {limit} bytes (limits.max_body_bytes).")
-        return b"".join(self._body)
+        return request.body
 
     @property
     def writing_paused(self) -> bool:
@@ -172,20 +178,24 @@ class EnvoyExchange:
 
     def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """Begin to answer the client with a stream."""
-        if self.phase not in ("answering", "observing") or self._bodiless:
+        if self.phase != "answering" or self._bodiless:
             self._collected = (status, dict(headers), [])
             return
         self.phase = following(self.phase, "begin")
-        theirs = [name.decode("utf-8", "replace") for name in self._answer_fields]
+        theirs = [name.decode("utf-8", "replace") for name in self._answer.headers]
         mutation = messages.mutation({":status": str(status), **headers}, messages.removable(theirs))
-        self._send(messages.headers_response("response_headers", _CONTINUE(header_mutation=mutation)))
+        self._send(messages.headers_response("response_headers", wire.CommonResponse(header_mutation=mutation)))
 
     def write(self, data: bytes) -> None:
-        """A piece of the stream."""
+        """A piece of the stream. Raises ``UpstreamProtocolError`` where too much is given without an upstream."""
         if self._collected is not None:
+            self._collected_bytes += len(data)
+            if self._collected_bytes > self._options.max_answer_bytes:
+                limit = self._options.max_answer_bytes
+                self._collected = (*self._collected[:2], [])  # what may still follow is why it ended
+                self._collected_bytes = 0
+                raise UpstreamProtocolError(f"The answer is larger than {limit} bytes (limits.max_response_bytes).")
             self._collected[2].append(data)
-            if sum(map(len, self._collected[2])) > self._options.max_answer_bytes:
-                raise UpstreamUnreachable("The answer is too large to be given without an upstream.")
         elif data:
             for piece in messages.pieces("response_body", data, last=False):
                 self._send(piece)
@@ -198,7 +208,7 @@ class EnvoyExchange:
             self.send(status, headers, b"".join(parts))
             return
         self.phase = following(self.phase, "end")
-        if "response_trailers" in self._trailers:
+        if self._ends_in_trailers:
             last = messages.trailers_response("response_trailers")
         else:
             [last] = messages.pieces("response_body", b"", last=True)
@@ -216,92 +226,56 @@ class EnvoyExchange:
         self._upstream = endpoint.name
         self.phase = following(self.phase, "forward")
         told = forwarded_head(endpoint, headers, credentials=self._options.credentials)
-        told |= {
-            "content-length": str(len(body)),
-            ROUTES_HEADER: self._routes(),
-            self._options.route_header: endpoint.name,
-        }
+        told |= {"content-length": str(len(body)), ROUTES_HEADER: self._routes()}
+        told[self._options.route_header] = endpoint.name
         # What the gateway itself would not send on goes no further, whatever the client sent.
-        head = messages.mutation(told, messages.removable(self._fields))
-        first, *rest = self._request_messages(head, body)
+        head = messages.mutation(told, self._request.removable)
+        first, *rest = self._request.released(head, body, reads_answer=self.reads_answer)
         self._send(self._told(first))
         for each in rest:
             self._send(each)
         return self._answer
 
-    def _request_messages(self, head: wire.HeaderMutation, body: bytes) -> list[wire.ProcessingResponse]:
-        if not self._head_held:
-            common = _CONTINUE(header_mutation=head, body_mutation=wire.BodyMutation(body=body), clear_route_cache=True)
-            return [messages.body_response("request_body", common)]
-        mode = messages.override(reads_body=False, reads_answer=self.reads_answer)
-        if not self._body_pieces and not self._trailers:  # there was no body
-            return [messages.headers_response("request_headers", messages.replaced(head, body), mode)]
-        mode.request_body_mode = self._config.request_body_mode
-        mode.request_trailer_mode = 0
-        common = _CONTINUE(header_mutation=head, clear_route_cache=True)
-        told = [messages.headers_response("request_headers", common, mode)]
-        trailers = "request_trailers" in self._trailers
-        if self._gives_back("request_body"):
-            told += messages.pieces("request_body", body, last=not trailers)
+    def _take_request(self, message: Message, request: wire.ProcessingRequest) -> None:
+        if message == "request_headers":
+            self._request.take_head(request)
+            if request.observability_mode:
+                self.phase = "observing"
+        elif message == "request_body":
+            self._request.take_body(request.request_body)
         else:
-            cleared = _CONTINUE(body_mutation=wire.BodyMutation(clear_body=True))
-            told += [messages.body_response("request_body", cleared)] * (self._body_pieces - 1)
-            whole = _CONTINUE(body_mutation=wire.BodyMutation(body=body))
-            told.append(messages.body_response("request_body", whole))
-        return [*told, messages.trailers_response("request_trailers")] if trailers else told
+            self._request.take_trailers()
+        if self._request.whole:
+            self._arrived.set()
 
-    # What Envoy says
-
-    def _take_head(self, request: wire.ProcessingRequest) -> None:
-        head = request.request_headers
-        self._config.CopyFrom(request.protocol_config)
-        self._fields = messages.fields(head.headers)
-        self.headers = Metadata(self._fields)
-        self.method = self._fields.get(":method", "")
-        self.path, _, self.query = self._fields.get(":path", "").partition("?")
-        if request.observability_mode:
-            self.phase = "observing"
-        if head.end_of_stream:
-            self._body_whole.set()
-
-    def _take_body(self, part: wire.HttpBody) -> None:
-        if self.phase == "forwarded":
-            self._send(messages.body_response("request_body", _CONTINUE()))
-            return
-        self._body_pieces += 1
-        self._body_bytes += len(part.body)
-        if self._body_bytes <= self._options.max_body_bytes:
-            self._body.append(part.body)
+    async def _take_answer(self, message: Message, request: wire.ProcessingRequest) -> None:
+        if message == "response_headers":
+            self._take_answer_head(request.response_headers)
+        elif message == "response_body":
+            await self._answer.feed(request.response_body.body)
+            if request.response_body.end_of_stream:
+                self._answer.finish()
         else:
-            self._body.clear()
-            self._body_whole.set()
-        if part.end_of_stream:
-            self._end_body("request_body")
-
-    def _end_body(self, message: Message) -> None:
-        if message == "request_trailers" and self.phase == "forwarded":
-            self._send(messages.trailers_response(message))
-        self._body_whole.set()
+            self._ends_in_trailers = True
+            self._answer.finish()
 
     def _take_answer_head(self, head: wire.HttpHeaders) -> None:
-        found = messages.answer_fields(head.headers)
-        status = found.pop(b":status", b"")
-        self._answer_fields = found
-        self._bodiless = head.end_of_stream
+        fields = messages.answer_fields(head.headers)
+        status = fields.pop(b":status", b"")
         number = int(status) if status.isdigit() else 0
-        if self.reads_answer or self.phase == "observing":
-            self._answer.begin(number, found)
+        self._bodiless = head.end_of_stream
+        if self.reads_answer:
+            self._answer.begin(number, fields)
             if head.end_of_stream:
                 self._answer.finish()
             return
-        self.relayed = number
         self.phase = following(self.phase, "relay")
-        ours = {"x-request-id": self.context.request_id} if self.context is not None else {}
-        if self._upstream is not None:
-            ours[ROUTES_HEADER] = self._routes()
-        common = _CONTINUE(header_mutation=messages.mutation(ours))
+        ours = {ROUTES_HEADER: self._routes()}
+        if self.context is not None:
+            ours["x-request-id"] = self.context.request_id
+        common = wire.CommonResponse(header_mutation=messages.mutation(ours))
         self._send(self._told(messages.headers_response("response_headers", common, messages.UNSEEN)))
-        self.on_relay()
+        self._relay(number)
 
     def _routes(self) -> str:
         if self.context is not None and self.context.decision is not None:
@@ -312,24 +286,14 @@ class EnvoyExchange:
         if before == "ended":
             return
         if before == "reading":  # an answer of Envoy's own; what we were about to decide is of no use
-            found = messages.fields(request.response_headers.headers).get(":status", "")
-            self.relayed = int(found) if found.isdigit() else 0
-            self.on_relay()
-        self._send(messages.unchanged(message, request, duplex=self._gives_back(message)))
+            status = messages.fields(request.response_headers.headers).get(":status", "")
+            self._relay(int(status) if status.isdigit() else 0)
+        side = message.partition("_")[0]
+        self._send(messages.unchanged(message, request, duplex=self._request.gives_back(side)))
 
-    def _gives_back(self, message: Message) -> bool:
-        """Whether bodies are sent in a mode in which nothing goes on that is not given back."""
-        config = self._config
-        mode = config.request_body_mode if message.startswith("request") else config.response_body_mode
-        return mode == messages.FULL_DUPLEX_STREAMED
-
-    @property
-    def _unprompted(self) -> bool:
-        """Whether the body comes while the answer to the head is awaited."""
-        config = self._config
-        streamed = config.request_body_mode == messages.STREAMED
-        waits = not config.send_body_without_waiting_for_header_response
-        return self._gives_back("request_body") or (streamed and not waits)
+    def _relay(self, status: int) -> None:
+        self.relayed = status
+        self.on_relay()
 
     def _told(self, response: wire.ProcessingResponse) -> wire.ProcessingResponse:
         """``response`` with what is known about the request."""

@@ -14,7 +14,7 @@ import grpc
 import grpc.aio
 
 from router.context import RequestContext
-from router.errors import InvalidRequest
+from router.errors import InvalidRequest, UpstreamUnreachable
 from router.protos.envoy.v3 import ext_proc_pb2 as wire
 from router.services.calls import Calls, ServicerContext
 from router.services.ext_proc.exchange import EnvoyExchange, ExchangeOptions
@@ -125,18 +125,19 @@ class _Stream:
         """Whether nothing more will be said."""
         served = self._serving is None or self._serving.done()
         if self._hearing.done():
-            return served or self._failed
-        return served and self._exchange.over
-
-    @property
-    def _failed(self) -> bool:
-        return self._hearing.done() and not self._hearing.cancelled() and self._hearing.exception() is not None
+            return served or self._hearing.cancelled() or self._hearing.exception() is not None
+        if self._serving is None or self._exchange.phase == "passing":
+            return served and self._exchange.over
+        return served
 
     def check(self) -> None:
-        """Raise what went wrong with hearing Envoy or with serving."""
+        """Raise what went wrong, if it did: Envoy then does what it does without its processor."""
         for task in (self._hearing, self._serving):
             if task is not None and task.done() and not task.cancelled():
                 task.result()
+        cut_off = self._serving is not None and not self._serving.cancelled()
+        if cut_off and self._exchange.phase not in ("ended", "passing", "observing"):
+            raise UpstreamUnreachable("The exchange was cut off.")
 
     async def close(self) -> None:
         """End both."""
@@ -154,7 +155,7 @@ class _Stream:
             await exchange.take(message, request)
             if message == "request_headers":
                 self._begin()
-        if exchange.awaits_envoy:
+        if exchange.awaits_request:
             self._stop_serving()
         exchange.hear_no_more()
 
@@ -162,7 +163,7 @@ class _Stream:
         if not self._front.offers(self._exchange.path):
             self._exchange.pass_on()
             return
-        self._exchange.reads_answer = self._front.reads_answers(self._exchange.path)
+        self._exchange.look_at(answers=self._front.reads_answers(self._exchange.path))
         self._serving = asyncio.create_task(self._serve(), name="serve a request that Envoy carries")
         self._serving.add_done_callback(lambda _: self._exchange.settle())
 
