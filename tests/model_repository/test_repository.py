@@ -9,6 +9,8 @@ def test_every_model_folder_is_complete() -> None:
     for config in REPOSITORY.glob("*/*/config.pbtxt"):
         folder = config.parent
         assert (folder / "README.md").is_file(), f"{folder.name} has no model card"
+        if 'backend: "python"' not in config.read_text(encoding="utf-8"):
+            continue
         source = (folder / "1" / "model.py").read_text(encoding="utf-8")
         assert "router" not in [line.split()[1].split(".")[0] for line in source.splitlines() if _imports(line)]
         assert len(source.splitlines()) < 150
