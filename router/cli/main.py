@@ -31,6 +31,7 @@ class CommandEntry:
 
 
 COMMANDS = {
+    "init": CommandEntry("router.cli.init", "init_command", "Write a configuration to begin with."),
     "up": CommandEntry("router.cli.up", "up_command", "Start Triton and the gateway, and keep them running."),
     "down": CommandEntry("router.cli.down", "down_command", "Stop a running instance."),
     "serve": CommandEntry("router.cli.serve", "serve_command", "Serve one part of a deployment, for containers."),
