@@ -129,7 +129,7 @@ async def test_a_provider_without_its_key_says_so() -> None:
 
 async def test_an_unknown_model_is_not_found() -> None:
     async with FakeAgent() as provider, _handler(provider) as handler:
-        with pytest.raises(ModelNotFound, match="openai/gpt-4o"):
+        with pytest.raises(ModelNotFound, match="nope"):
             await _ask(handler, model="nope")
 
 
