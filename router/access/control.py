@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,16 +38,25 @@ class AccessControl:
     """Rate limits and budgets of one gateway. ``start`` it inside the event loop, and ``close`` it.
 
     Limits hold for what is admitted; what answers use beyond their requests counts when they are finished.
+    ``has_free_models``: some model may cost nothing, and be used when a budget in dollars is gone.
     """
 
     def __init__(
-        self, keys: KeyRing, rate_limits: RateLimits, counters: Counters, prices: PriceTable, metrics: Metrics
+        self,
+        keys: KeyRing,
+        rate_limits: RateLimits,
+        counters: Counters,
+        prices: PriceTable,
+        metrics: Metrics,
+        *,
+        has_free_models: bool = True,
     ) -> None:
         self.keys = keys
         self._rate_limits = rate_limits
         self._counters = counters
         self._prices = prices
         self._metrics = metrics
+        self._has_free_models = has_free_models
 
     def start(self) -> None:
         """Begin to settle counts in the background."""
@@ -72,6 +82,29 @@ class AccessControl:
                 f"This API key is not for the model '{name}'.", code="model_not_allowed", param="model"
             )
 
+    async def check_left(self, context: RequestContext, estimated_input_tokens: int) -> None:
+        """Whether the limits of the client's key leave room for a request, before anything is spent on it.
+
+        Counts nothing: ``admit`` still has to. Raises ``RateLimited`` or ``InsufficientQuota``. Where the counters
+        cannot be asked, ``admit`` is who says so.
+        """
+        grant = self.keys.grant(context.identity)
+        if grant is None or not grant.quotas:
+            return
+        holder = f"key:{grant.identity.name}"
+        for quota in grant.quotas:
+            if quota.resource == "usd" and self._has_free_models:
+                continue  # which model it will be is not known yet, and such a one may be used without any dollars
+            amount = max(1, estimated_input_tokens) if quota.resource == "tokens" else 1
+            counter = self._counters.counter(holder, quota)
+            with suppress(StateUnavailable):
+                retry_after_s = await counter.lacks(amount)
+                self._counters.settled(counter)
+                if retry_after_s is not None:
+                    every = (self._counters.counter(holder, each) for each in grant.quotas)
+                    context.response_headers.update(limit_headers(every))
+                    raise self._refusal(quota, retry_after_s)
+
     async def admit(
         self,
         context: RequestContext,
@@ -79,19 +112,21 @@ class AccessControl:
         estimated_input_tokens: int,
         *,
         equals: Sequence[str] = (),
+        counted: bool = False,
     ) -> None:
         """Count a request for ``model`` (``provider/model``, as resolved) before anything is sent anywhere.
 
         ``equals`` are its other names, where several providers share the requests for it: it falls under the limits of
         all of them. ``None`` is for what no provider's model answers, such as an agent: it falls under the limits of
-        its key, except those in dollars, as it has no price.
+        its key, except those in dollars, as it has no price. ``counted`` is for a model that is asked on behalf of
+        such a request, which was admitted before: of the limits of the key, it falls under those in dollars alone.
 
         Raises ``RateLimited`` or ``InsufficientQuota`` when a limit is reached, in which case nothing is counted,
         ``PermissionDenied`` when the key's budget cannot pay for the model, and ``StateUnavailable`` when the counters
         cannot be asked and their quota says ``deny``. Puts the ``x-ratelimit-*`` headers into the answer, whichever it
         is, and sees to it that what was really used counts when the request is finished.
         """
-        charges = self._charges(context, model, estimated_input_tokens, equals)
+        charges = self._charges(context, model, estimated_input_tokens, equals, counted=counted)
         if not charges:
             return
         context.counts_usage = context.counts_usage or any(
@@ -117,12 +152,14 @@ class AccessControl:
         context.on_finished.append(settle)
 
     def _charges(
-        self, context: RequestContext, model: str | None, input_tokens: int, equals: Sequence[str]
+        self, context: RequestContext, model: str | None, input_tokens: int, equals: Sequence[str], *, counted: bool
     ) -> list[_Charge]:
         quotas: list[tuple[str, Quota]] = []
         grant = self.keys.grant(context.identity)
         if grant is not None:
             quotas += [(f"key:{grant.identity.name}", quota) for quota in grant.quotas]
+        if counted:
+            quotas = [(holder, quota) for holder, quota in quotas if quota.resource == "usd"]
         if model is None:
             quotas = [(holder, quota) for holder, quota in quotas if quota.resource != "usd"]
         else:

@@ -80,6 +80,13 @@ class Counter:
         self._left -= amount
         return None
 
+    async def lacks(self, amount: int) -> float | None:
+        """What ``take`` would say, with nothing reserved in the end. Raises ``StateUnavailable``."""
+        retry_after_s = await self.take(amount)
+        if retry_after_s is None:
+            self._left += amount
+        return retry_after_s
+
     def settle(self, reserved: int, used: int, window: tuple[int, int]) -> None:
         """Replace a reservation in ``window`` by what was used in the end.
 

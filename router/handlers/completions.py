@@ -36,6 +36,7 @@ class CompletionsHandler:
         client = CLIENT_DIALECTS[context.dialect]
         decoded = client.decode_request(body)
         context.conversation = decoded.messages
+        await self._serving.check_left(context, _input_tokens(decoded, body))
         request = await self._admission.filtered(decoded, context)
         if isinstance(request, Reply):
             return request
@@ -63,7 +64,9 @@ class CompletionsHandler:
         Who decides may be a provider's model, so filters and guards look first. What they refuse is served by none:
         ``ContentBlocked``.
         """
-        request = await self._admission.filtered(CLIENT_DIALECTS[context.dialect].decode_request(body), context)
+        decoded = CLIENT_DIALECTS[context.dialect].decode_request(body)
+        await self._serving.check_left(context, 0)
+        request = await self._admission.filtered(decoded, context)
         if isinstance(request, Reply):
             raise ContentBlocked("A filter would answer this request itself.")
 

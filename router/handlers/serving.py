@@ -44,11 +44,17 @@ class ModelServing:
         grant = self._access.keys.grant(identity)
         return identity is None or (grant is not None and _of_key(choice, grant) is not None)
 
-    async def admit(self, context: RequestContext, choices: Sequence[ModelChoice], input_tokens: int) -> None:
+    async def check_left(self, context: RequestContext, input_tokens: int) -> None:
+        """Refuse early what ``admit`` would refuse for its key; see ``AccessControl.check_left``."""
+        await self._access.check_left(context, input_tokens)
+
+    async def admit(
+        self, context: RequestContext, choices: Sequence[ModelChoice], input_tokens: int, *, counted: bool = False
+    ) -> None:
         """Count a request that goes to the first of ``choices``; see ``AccessControl.admit``."""
         first = choices[0]
         equals = first.full_names[1:] if len(first.entries) > 1 else ()
-        await self._access.admit(context, first.full_name, input_tokens, equals=equals)
+        await self._access.admit(context, first.full_name, input_tokens, equals=equals, counted=counted)
 
     def upstream(self, choices: Sequence[ModelChoice]) -> Upstream:
         """One request's way to an answer: ``choices`` are tried in order."""

@@ -13,12 +13,15 @@ from router.access.key_file import KeyFileWatch
 from router.access.keys import Grant, KeyRing
 from router.access.rate_limits import RateLimits
 from router.config import Config, Listener
+from router.dialects.canonical import Usage
 from router.listeners.auth import Authenticate, KeyAuthentication
 from router.state.base import Store
 from router.state.kept import KeptStores
 from router.state.memory import MemoryStore
 from router.state.opening import open_store
 from router.telemetry.metrics import Metrics
+
+_SOME_TOKENS = Usage(1_000_000, 1_000_000)
 
 
 class Access:
@@ -59,7 +62,8 @@ class Access:
             opened.push_async_callback(store.close)
             rate_limits = RateLimits.of(config.ratelimits, names)
             counters = Counters(store, workers=workers)
-            control = AccessControl(ring, rate_limits, counters, prices, metrics)
+            has_free_models = any(_may_be_free(entry.model, prices) for entry in config.model_providers)
+            control = AccessControl(ring, rate_limits, counters, prices, metrics, has_free_models=has_free_models)
             control.start()
             opened.push_async_callback(control.close)
             access = cls(config, ring, control, metrics)
@@ -75,6 +79,11 @@ class Access:
         if self._auth is None or listener.unauthenticated:
             return None
         return KeyAuthentication(self._ring, self._metrics, header=self._auth.header)
+
+
+def _may_be_free(model: str, prices: PriceTable) -> bool:
+    """Whether ``provider/model``, or one below it where that is a wildcard, may cost nothing."""
+    return model.endswith("/*") or prices.cost_usd(model, _SOME_TOKENS) == 0
 
 
 def _watch(config: Config, ring: KeyRing) -> KeyFileWatch | None:

@@ -28,14 +28,18 @@ MODEL = "openai/gpt-4o"
 class World:
     """An access control with one key ``team``, at a time that is set by hand."""
 
-    def __init__(self, *limits: dict[str, Any], store: MemoryStore | None = None, **key: Any) -> None:
+    def __init__(
+        self, *limits: dict[str, Any], store: MemoryStore | None = None, has_free_models: bool = True, **key: Any
+    ) -> None:
         self.now = NOON
         self.recorded = RecordedMetrics()
         self.prices = FakePrices({"openai/gpt-4o": 0.001})
         ring = KeyRing([Grant.of(ApiKey(name="team", key=SecretStr("a-long-and-random-key-0123"), **key))])
         self.counters = Counters(store or MemoryStore(clock=self.clock), clock=self.clock)
         rules = RateLimits.of([RateLimit.model_validate(limit) for limit in limits], {})
-        self.control = AccessControl(ring, rules, self.counters, self.prices, self.recorded.metrics)
+        self.control = AccessControl(
+            ring, rules, self.counters, self.prices, self.recorded.metrics, has_free_models=has_free_models
+        )
 
     def clock(self) -> float:
         return self.now
@@ -212,6 +216,54 @@ async def test_a_model_without_a_price_may_have_one_for_the_budget() -> None:
     await world.use(Usage(999, 1), "ok", model="lab/new")
     with pytest.raises(InsufficientQuota):
         await world.admit(model="lab/new")
+
+
+@pytest.mark.parametrize(
+    ("key", "error"),
+    [
+        ({"rate_limit": {"requests": 1, "unit": "minute"}}, RateLimited),
+        ({"rate_limit": {"tokens": 15, "unit": "minute"}}, RateLimited),
+        ({"budget": {"tokens": 15, "period": "day"}}, InsufficientQuota),
+    ],
+)
+async def test_what_is_used_up_can_be_known_before_the_model_is(key: dict[str, Any], error: type[Exception]) -> None:
+    world = World(**key)
+    context = RequestContext("id", "front", "/", {}, time.monotonic() + 60, identity=Identity("team"))
+    for _ in range(3):  # looking counts nothing
+        await world.control.check_left(context, 10)
+    assert (context.response_headers, context.on_finished) == ({}, [])
+    await world.admit()
+    with pytest.raises(error) as caught:
+        await world.control.check_left(context, 10)
+    assert getattr(caught.value, "retry_after_s", 0) > 0
+    assert ("rate_limit" in key) == any(name.startswith("x-ratelimit-") for name in context.response_headers)
+    assert sum(value for _, value in world.recorded.registry.snapshot()[semconv.ACCESS_REFUSALS]) == 1
+
+
+@pytest.mark.parametrize("free", [False, True])
+async def test_without_dollars_there_is_no_model_unless_one_is_free(free: bool) -> None:
+    world = World(budget={"usd": 0.01, "period": "day"}, has_free_models=free)
+    context = RequestContext("id", "front", "/", {}, time.monotonic() + 60, identity=Identity("team"))
+    await world.control.check_left(context, 10)
+    await world.use(Usage(100, 0), "ok")
+    if free:
+        await world.control.check_left(context, 10)
+    else:
+        with pytest.raises(InsufficientQuota):
+            await world.control.check_left(context, 10)
+
+
+async def test_looking_at_what_is_left_leaves_nothing_leased_and_fails_for_no_store() -> None:
+    store = SharedStore(clock=lambda: world.now)
+    world = World(rate_limit={"tokens": 1000, "unit": "minute"}, store=store)
+    context = RequestContext("id", "front", "/", {}, time.monotonic() + 60, identity=Identity("team"))
+    await world.control.check_left(context, 900)
+    await world.counters.flush()
+    other = Counters(store, clock=world.clock).counter("key:team", world.control.keys.grants[0].quotas[0])
+    assert await other.take(900) is None
+    store.gone = True
+    world.now += 60
+    await world.control.check_left(context, 900)
 
 
 async def test_a_free_model_can_be_used_when_the_budget_is_gone() -> None:

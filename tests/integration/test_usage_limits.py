@@ -14,6 +14,7 @@ from tests.fakes.agents import FakeAgent
 from tests.fakes.providers.answers import Failure, Tokens, says
 from tests.fakes.providers.server import FakeProvider
 from tests.fakes.redis_server import redis_server
+from tests.fakes.triton import FakeTriton
 from tests.integration.model_gateway import CLIENTS, Answered, Gateway, gateway, providers
 
 KEY = "tk-team-0123456789abcdef"
@@ -234,3 +235,29 @@ async def test_gateways_count_together_in_redis(tmp_path: Path) -> None:
                 await each.ask("openai/gpt-4o", headers={"x-api-key": KEY}) for _ in range(8) for each in (one, two)
             ]
             assert [answer.status for answer in asked].count(200) == 10
+
+
+@pytest.mark.parametrize("prefix", ["", "/routing"])
+@pytest.mark.parametrize("limit", ["rate_limit: {requests: 1, unit: day}", "budget: {usd: 0.001, period: day}"])
+async def test_who_has_used_everything_up_costs_no_decision(tmp_path: Path, limit: str, prefix: str) -> None:
+    async with AsyncExitStack() as stack:
+        fakes = await stack.enter_async_context(providers("openai"))
+        triton = await stack.enter_async_context(FakeTriton())
+        fakes["openai"].play(ANSWER)
+        triton.orchestrator(lambda turns, routes: ([0.9] * len(routes), list(range(len(routes)))))
+        config = f"""
+version: v0.4.0
+model_providers:
+  - {{model: openai/gpt-4o, access_key: $OPENAI_KEY, base_url: $OPENAI, default: true, price: {{input: 9, output: 9}}}}
+routing_preferences: [{{name: code, description: Writing code., models: [openai/gpt-4o]}}]
+auth: {{keys: [{{name: team, key: $TEAM, {limit}}}]}}
+listeners: [{{type: model, name: models, port: $PORT0}}]
+"""
+        models = await stack.enter_async_context(gateway(tmp_path, config, fakes, triton=triton, environ={"TEAM": KEY}))
+        models.headers["x-api-key"] = KEY
+        assert (await models.ask("gpt-4o")).status == 200
+        decided = len(triton.requests)
+        assert decided > 0
+        refused = await models.ask("gpt-4o", prefix=prefix)
+        assert (refused.status, int(refused.headers["retry-after"]) > 0) == (429, True)
+        assert len(triton.requests) == decided
