@@ -43,9 +43,11 @@ class AnsweringModel:
                 raise
             return ()
 
-    async def admit(self, context: RequestContext, choices: Sequence[ModelChoice], input_tokens: int) -> None:
+    async def admit(
+        self, context: RequestContext, choices: Sequence[ModelChoice], input_tokens: int, *, counted: bool = False
+    ) -> None:
         """See ``ModelServing.admit``."""
-        await self._serving.admit(context, choices, input_tokens)
+        await self._serving.admit(context, choices, input_tokens, counted=counted)
 
     async def complete(self, request: ChatRequest, context: RequestContext, choices: Sequence[ModelChoice]) -> bytes:
         """A whole answer in the client's dialect, looked at by whatever looks at answers. Raises ``UpstreamError``."""

@@ -64,7 +64,7 @@ class FunctionAgent:
         return FunctionAnswer(outcome, request, context, self._model, choices)
 
     async def _choices(self, request: ChatRequest, context: RequestContext) -> Sequence[ModelChoice]:
-        """Who may word the answer: nobody where a limit or a budget is reached. It counts as a request of its own."""
+        """Who may word the answer: nobody where a limit or a budget is reached. The request itself has been counted."""
         if self._model is None:
             return ()
         choices = self._model.choices(request, context)
@@ -72,7 +72,7 @@ class FunctionAgent:
             return ()
         said = sum(len(message_text(message)) for message in request.messages)
         try:
-            await self._model.admit(context, choices, estimated_tokens(said))
+            await self._model.admit(context, choices, estimated_tokens(said), counted=True)
         except GatewayError as exc:
             context.degraded.append("model")
             logger.warning("no model to word the answer", extra={"request_id": context.request_id, "cause": repr(exc)})

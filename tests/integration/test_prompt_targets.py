@@ -13,7 +13,7 @@ import pytest
 from mcp import Client
 
 from tests.fakes.agents import FakeAgent, in_turn
-from tests.fakes.providers.answers import Answer, Failure, ToolCall, says
+from tests.fakes.providers.answers import Answer, Failure, Tokens, ToolCall, says
 from tests.fakes.providers.server import FakeProvider
 from tests.fakes.triton import FakeTriton
 from tests.functions.apis import answers, host_of
@@ -280,3 +280,22 @@ async def test_every_call_of_an_api_is_a_span_that_the_api_sees(tmp_path: Path) 
             assert span.attributes.items() >= expected.items()
             assert span.attributes["http.response.status_code"] == (200 if error is None else 404)
             assert "secret" not in str(span.attributes)
+
+
+async def test_a_model_that_words_an_answer_beside_agents_counts_as_the_same_request(tmp_path: Path) -> None:
+    key = "tr-0123456789012345678901234567890123456789"
+    limit = "{requests: 2, tokens: 100, unit: day}"
+    extra = f"auth: {{keys: [{{name: alice, key: {key}, rate_limit: {limit}}}]}}\n"
+    async with (
+        FakeAgent(behaviour=answers({"sky": "clear"})) as api,
+        providers("openai") as fakes,
+        _gateway(tmp_path, api, fakes, extra=extra) as (running, _),
+    ):
+        fakes["openai"].play(says("A clear sky.", tokens=Tokens(input=30, output=10)))
+        running.headers["authorization"] = f"Bearer {key}"
+        for _ in range(2):
+            answer = await running.ask("any", text="Weather in Oslo", listener="front")
+            assert (answer.status, answer.text) == (200, "A clear sky.")
+        last = await running.ask("any", text="Weather in Oslo", listener="front")
+        assert (last.status, last.json["error"]["type"]) == (429, "requests")
+        assert last.headers["x-ratelimit-remaining-tokens"] == "20"
