@@ -53,7 +53,7 @@ def configuration(processor: int, clusters: Mapping[str, int], **filter_changes:
     static = loaded["static_resources"]
     static["listeners"][0]["address"] = _address(0)
     known = {cluster["name"]: cluster for cluster in static["clusters"]}
-    template = known["weather"]
+    template = known["weather_agent"]
     static["clusters"] = []
     for name, port in {"trident": processor, **clusters}.items():
         cluster = json.loads(json.dumps(known.get(name, template)))
@@ -188,3 +188,10 @@ class Relay:
                 writer.write(data)
                 await writer.drain()
             writer.close()
+
+
+def validated(file: Path) -> str:
+    """What Envoy has against a configuration; empty where it is fine."""
+    check = [binary(), "--mode", "validate", "-c", file, "--log-level", "error"]
+    done = subprocess.run(check, capture_output=True, text=True, timeout=30, check=False)
+    return "" if done.returncode == 0 else done.stderr

@@ -13,11 +13,13 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+import yaml
+from yarl import URL
 
 from router.aio import TaskGroup, timeout
 from router.config import load_config
 from router.runtime import Runtime, Surroundings
-from tests.e2e.envoy import Envoy, Relay, configuration, let_pass, running
+from tests.e2e.envoy import ROOT, Envoy, Relay, configuration, let_pass, running, validated
 from tests.fakes.agents import FakeAgent, fail, hang_midstream, sse_events
 from tests.fakes.http_exchange import Exchange
 from tests.fakes.triton import FakeTriton
@@ -450,3 +452,20 @@ async def test_a_thousand_streams_at_a_time(world: World) -> None:
         assert world.weather.connections_open == count
         go_on.set()
     assert {task.result() for task in asked} == {"Sunny in Oslo."}
+
+
+@pytest.mark.parametrize("file", ["docker/envoy.yaml", "examples/envoy/envoy.yaml"])
+def test_envoy_takes_the_configurations_that_are_offered(file: str) -> None:
+    assert validated(ROOT / file) == ""
+
+
+def test_the_example_names_clusters_as_its_agents() -> None:
+    config = load_config(ROOT / "examples/envoy/config.yaml", {}).config
+    bootstrap = yaml.safe_load((ROOT / "examples/envoy/envoy.yaml").read_text(encoding="utf-8"))
+    ports = {}
+    for cluster in bootstrap["static_resources"]["clusters"]:
+        endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+        ports[cluster["name"]] = endpoint["address"]["socket_address"]["port_value"]
+    assert config.grpc is not None
+    assert ports.pop("trident") == config.grpc.port
+    assert ports == {agent.id: URL(agent.url).port for agent in config.agents}
