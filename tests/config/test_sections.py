@@ -190,6 +190,7 @@ FULL = """\
         stream_timeout: 10m
         keepalive: 30s
         max_connection_age: 5m
+      ext_proc: {listener: travel, route_header: x-cluster, answers: all, credentials: true}
     services:
       router:
         url: [router-1.internal:50051, grpc://router-2.internal:50051]
@@ -469,6 +470,10 @@ def test_grpc_services_here_and_elsewhere(full: Config, tmp_path: Path) -> None:
     limits = full.grpc.limits
     assert (limits.max_message_bytes, limits.max_concurrent, limits.max_streams_per_connection) == (2**23, 200, 50)
     assert (limits.timeout, limits.stream_timeout, limits.keepalive, limits.max_connection_age) == (5, 600, 30, 300)
+    carried = full.grpc.ext_proc
+    assert carried is not None
+    assert (carried.listener, carried.route_header, carried.answers) == ("travel", "x-cluster", "all")
+    assert carried.credentials
     router = full.services.router
     assert router is not None
     assert router.tls is not None
