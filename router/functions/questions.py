@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from router.context import Turn
+from router.functions.formats import FORMATS
 from router.functions.schema import ArgumentProblem
 from router.functions.targets import Parameter, Target
 
@@ -81,7 +82,7 @@ def _question(target: Target, parameter: Parameter) -> str:
     hints = []
     if parameter.enum is not None and len(parameter.enum) <= _MAX_OPTIONS:
         hints.append("one of " + ", ".join(str(each) for each in parameter.enum))
-    elif parameter.format:
+    elif parameter.format and parameter.format not in FORMATS:
         hints.append(f"as {parameter.format}")
     hint = f", {'; '.join(hints)}" if hints else ""
     return f"To go on with '{_words(target.name)}', one thing is missing: {wanted}{hint}. What should it be?"

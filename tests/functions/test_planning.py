@@ -246,3 +246,9 @@ def test_a_question_is_found_behind_what_other_agents_said() -> None:
 def test_questions_of_targets_differ() -> None:
     other = Target("climate", "Climate.", (CITY,), ApiEndpoint("api", "h"))
     assert _asked(CITY) != _asked(CITY, other)
+
+
+def test_a_question_names_no_format_that_only_programs_know() -> None:
+    email = Parameter("email", "The address of the guest", required=True, format="email")
+    assert "as email" not in _asked(email)
+    assert "as City, State" in _asked(CITY)
