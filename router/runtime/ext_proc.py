@@ -45,11 +45,14 @@ if TYPE_CHECKING:
 class _CarriedRecorder:
     """Records what Envoy carries, and lets the exchange know what is known of its request."""
 
-    wants_answers = False
-
     def __init__(self, recorder: Recorder, carried: ContextVar[EnvoyExchange]) -> None:
         self._recorder = recorder
         self._carried = carried
+
+    @property
+    def wants_answers(self) -> bool:
+        """See ``Recorder``."""
+        return self._recorder.wants_answers
 
     def begin(self, method: str, route: str | None, context: RequestContext) -> None:
         """See ``Recorder``."""
@@ -71,7 +74,7 @@ class CarriedListener(HttpListener):
         self,
         options: ListenerOptions,
         paths: dict[str, Resource],
-        parts: Parts,
+        recorder: Recorder,
         access_log: AccessLog,
         authenticate: Authenticate | None,
         *,
@@ -80,8 +83,7 @@ class CarriedListener(HttpListener):
         """``reads_answers``: whether something has to be done with answers of a resource."""
         self._read = {path for path, resource in paths.items() if reads_answers(resource)}
         self._carried: ContextVar[EnvoyExchange] = ContextVar("exchange")
-        recorder = _CarriedRecorder(RequestRecorder(parts.metrics, parts.prices), self._carried)
-        super().__init__(options, paths, recorder, access_log, authenticate)
+        super().__init__(options, paths, _CarriedRecorder(recorder, self._carried), access_log, authenticate)
 
     def offers(self, path: str) -> bool:
         """Whether the path is one of its own."""
@@ -120,8 +122,9 @@ def build_processor(parts: Parts, engines: Engines, settings: ExtProc, access_lo
     def reads_answers(resource: Resource) -> bool:
         return settings.answers == "all" or needs_answers(config, listener, resource.dialect)
 
+    recorder = engines.recorder or RequestRecorder(parts.metrics, parts.prices)
     authenticate = _authentication(parts, listener)
-    front = CarriedListener(options, paths, parts, access_log, authenticate, reads_answers=reads_answers)
+    front = CarriedListener(options, paths, recorder, access_log, authenticate, reads_answers=reads_answers)
     exchanges = ExchangeOptions(
         settings.route_header.lower(),
         credentials=settings.credentials,

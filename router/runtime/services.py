@@ -46,6 +46,7 @@ from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
 
 if TYPE_CHECKING:
+    from router.listeners.recording import Recorder
     from router.protos.v1.guardrail_pb2_grpc import GuardrailServiceAsyncStub
     from router.protos.v1.router_pb2_grpc import RouterServiceAsyncStub
     from router.services.ext_proc.processor import ExternalProcessor
@@ -112,11 +113,15 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """What decides and judges: the same objects that the listeners use."""
+    """What decides and judges: the same objects that the listeners use.
+
+    ``recorder`` is told about requests that Envoy carries; without one, only their numbers are kept.
+    """
 
     routers: Mapping[str, AgentRouter]
     orchestrators: Orchestrators
     guards: Guards
+    recorder: Recorder | None = None
 
 
 def build_server(
