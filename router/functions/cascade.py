@@ -25,14 +25,14 @@ class CascadeExtractor:
     async def extract(
         self, targets: Sequence[Target], conversation: Sequence[Turn], pending: PendingCall | None, *, timeout_s: float
     ) -> Extraction:
-        """See ``Extractor``."""
+        """See ``Extractor``. Half of the time that is left is for ``then``: what is called afterwards needs some."""
         deadline = time.monotonic() + timeout_s
         extraction = await self._first.extract(targets, conversation, pending, timeout_s=timeout_s)
         if extraction.calls and all(call.confident and not call.uncertain for call in extraction.calls):
             return extraction
         remaining_s = max(0.0, deadline - time.monotonic())
         try:
-            return await self._then.extract(targets, conversation, pending, timeout_s=remaining_s)
+            return await self._then.extract(targets, conversation, pending, timeout_s=remaining_s / 2)
         except GatewayError as exc:
             _tell(exc, self._count_degraded)
             return extraction

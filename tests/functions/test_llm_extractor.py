@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 import orjson
 import pytest
 
-from router.context import RequestContext
+from router.context import RequestContext, Turn
 from router.dialects.canonical import ChatRequest
 from router.errors import GatewayError, ModelUnavailable, UpstreamUnreachable
 from router.functions.cascade import CascadeExtractor, FallbackExtractor
@@ -113,6 +113,18 @@ class _Counted:
         self.count += 1
 
 
+class _Timed:
+    """Finds nothing; ``given_s`` is the time that it got."""
+
+    given_s = 0.0
+
+    async def extract(
+        self, targets: Sequence[Target], conversation: Sequence[Turn], pending: PendingCall | None, *, timeout_s: float
+    ) -> Extraction:
+        self.given_s = timeout_s
+        return Extraction()
+
+
 class _Down:
     def __init__(self, error: GatewayError) -> None:
         self.error = error
@@ -158,3 +170,10 @@ async def test_a_model_that_is_down_has_a_stand_in() -> None:
     assert counted.count == 1
     up = FallbackExtractor(_finds(UNSURE), _finds(SURE), count_degraded=counted)
     assert (await up.extract([STOCKS], turns("x"), None, timeout_s=1)).calls == (UNSURE,)
+
+
+async def test_a_model_that_is_slow_leaves_time_for_the_calls() -> None:
+    then = _Timed()
+    cascade = CascadeExtractor(_finds(UNSURE), then, count_degraded=_Counted())
+    await cascade.extract([STOCKS], turns("x"), None, timeout_s=100)
+    assert 40 < then.given_s <= 50
