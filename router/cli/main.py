@@ -34,6 +34,7 @@ COMMANDS = {
     "init": CommandEntry("router.cli.init", "init_command", "Write a configuration to begin with."),
     "up": CommandEntry("router.cli.up", "up_command", "Start Triton and the gateway, and keep them running."),
     "down": CommandEntry("router.cli.down", "down_command", "Stop a running instance."),
+    "reload": CommandEntry("router.cli.reload", "reload_command", "Have a running instance read its file again."),
     "serve": CommandEntry("router.cli.serve", "serve_command", "Serve one part of a deployment, for containers."),
     "check": CommandEntry("router.cli.check", "check_command", "Check a configuration file."),
     "route": CommandEntry("router.cli.route", "route_command", "Show which agents a text would go to, and why."),

@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
-import socket
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+from typing import Any
 
 from rich.console import Console
 
 from router import __version__
-from router.cli.admin_port import admin_port
-from router.cli.instances import Instance, InstanceDirectory, instance_folder, process_start
+from router.cli.control import ControlServer, Say
+from router.cli.holdings import Holdings, UpOptions
 from router.cli.log_level import change_log_level
-from router.cli.observer_keeper import STOP_WITHIN_S, ObserverKeeper, observer_arguments
-from router.cli.options import LogOptions
-from router.cli.pool import EXIT_GRACE_S, WorkerPool
-from router.cli.ports import Binding, PortTakenError, claim_ports, release_ports
-from router.cli.report import (
-    admin_section,
-    admin_url,
-    config_sections,
-    listener_url,
-    log_section,
-    model_section,
-)
+from router.cli.pool import WorkerPool
+from router.cli.reloading import Reloader, Watch
+from router.cli.report import admin_section, config_sections, log_section, model_section
 from router.cli.status import Section, print_status
-from router.cli.triton import triton_for
-from router.config import LoadedConfig
+from router.config import ConfigErrors, LoadedConfig
 from router.config.log_level import reread_log_level
+from router.dialects.canonical import JsonObject
 from router.errors import OperatorError
 from router.runtime import Assignment, models_in_use
+
+__all__ = ["Supervisor", "UpOptions"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,29 +35,31 @@ EXIT_STOPPED = 0
 EXIT_FORCED = 128 + signal.SIGINT
 
 
-@dataclass(frozen=True, slots=True)
-class UpOptions:
-    """What the command line decides, the configuration aside."""
-
-    workers: int
-    state_dir: Path
-    logs: LogOptions
-
-
 class Supervisor:
     """One run of one instance. The first SIGTERM or SIGINT drains it, a SIGINT after that ends it at once."""
 
-    def __init__(self, loaded: LoadedConfig, options: UpOptions, *, out: Console, err: Console) -> None:
+    def __init__(
+        self,
+        loaded: LoadedConfig,
+        options: UpOptions,
+        *,
+        out: Console,
+        err: Console,
+        load: Callable[[], LoadedConfig],
+    ) -> None:
+        """``load`` reads the configuration again; it may raise ``ConfigErrors``."""
         self._loaded = loaded
+        self._load = load
+        self._watch = Watch((loaded.path, loaded.path.parent / ".env"))
         self._options = options
         self._out = out
         self._err = err
-        self._directory = InstanceDirectory(options.state_dir)
-        self._folder = instance_folder(loaded.path, options.state_dir)
         self._logs = options.logs
+        self._holdings = Holdings(loaded.path, options, lambda: self._logs, err)
         self._pool: WorkerPool | None = None
-        self._observer: ObserverKeeper | None = None
-        self._changing_level: asyncio.Task[None] | None = None
+        self._reloader: Reloader | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._serves = False
         self._stopping = False
         self._forced = False
 
@@ -101,8 +95,7 @@ class Supervisor:
             logger.warning("stopping at once")
             if self._pool is not None:
                 self._pool.kill()
-            if self._observer is not None:
-                self._observer.kill()
+            self._holdings.kill()
             serving.cancel()
 
     def _on_hangup(self, serving: asyncio.Future[None]) -> None:
@@ -111,48 +104,74 @@ class Supervisor:
             self._on_stop(signal.SIGHUP, serving)
         else:
             self._reread_log_level()
+            self._in_background(self._reload())
 
     def _reread_log_level(self) -> None:
         level = reread_log_level(self._loaded.path)
-        if level is None:
-            logger.info("SIGHUP: no LOG_LEVEL to use; restart to use a changed configuration")
-            return
-        self._logs = replace(self._logs, level=level)
-        self._changing_level = asyncio.create_task(change_log_level(self._folder, level), name="log level")
+        if level is not None:
+            self._logs = replace(self._logs, level=level)
+            self._in_background(change_log_level(self._holdings.folder, level))
+
+    async def _end_background(self) -> None:
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _serve(self) -> None:
         async with AsyncExitStack() as stack:
-            stack.callback(release_ports, self._claim_ports())
-            port = self._claim_admin_port(stack)
-            instance = self._instance(port)
-            self._directory.sweep()
-            stack.callback(self._directory.forget, instance.pid)
-            self._directory.record(instance)
-            triton = await stack.enter_async_context(triton_for(self._loaded, self._options.state_dir, self._err))
-            instance = replace(instance, triton=triton.url, logs=dict(triton.logs))
-            self._directory.record(instance)
+            holdings = self._holdings
+            stack.push_async_callback(holdings.close)
+            stack.push_async_callback(self._end_background)
+            triton = await holdings.open(self._loaded)
             models = models_in_use(self._loaded.config)
-            arguments = observer_arguments(triton.url, models, self._folder, self._options.workers, port)
-            self._observer = ObserverKeeper(self._loaded, lambda: (*arguments, *self._logs.as_arguments()))
             shown, _ = await asyncio.gather(
                 model_section(models, triton.url, triton.description),
-                stack.enter_async_context(self._observer),
+                holdings.present(self._loaded, triton),
             )
             self._pool = WorkerPool(
                 Assignment(self._loaded, triton.url),
                 count=self._options.workers,
-                folder=self._folder,
+                folder=holdings.folder,
                 logs=lambda: self._logs,
             )
+            reloader = self._reloader = Reloader(self._loaded, self._load, holdings, self._pool)
+            stack.push_async_callback(reloader.close)
+            control = ControlServer({"reload": self._on_reload})
+            stack.push_async_callback(control.close)
+            await control.open(holdings.folder)
             with self._err.status("Starting the gateway") as spinner:
 
                 def show() -> None:
                     spinner.stop()
-                    self._show(instance, shown)
+                    self._show(shown)
+                    if self._options.watch:
+                        self._in_background(self._watch.run(lambda: self._in_background(self._reload())))
 
                 await self._pool.run(show)
+                self._stopping = True
 
-    def _show(self, instance: Instance, models: Section) -> None:
+    async def _on_reload(self, fields: Mapping[str, Any], say: Say) -> JsonObject:
+        if self._reloader is None or not self._serves or self._stopping:
+            raise OperatorError("The instance is starting or stopping.")
+        await self._reloader.reload()
+        return {}
+
+    async def _reload(self) -> None:
+        """Reload where nobody waits for the outcome: the log has it."""
+        if self._reloader is not None and self._serves and not self._stopping:
+            with suppress(ConfigErrors, OperatorError):
+                await self._reloader.reload()
+
+    def _show(self, models: Section) -> None:
+        self._serves = True
+        instance = self._holdings.note
+        if instance is None:
+            raise RuntimeError("nothing is held")
         workers = "1 worker" if instance.workers == 1 else f"{instance.workers} workers"
         headline = f"trident {__version__} is ready (process {instance.pid}, {workers})"
         config = self._loaded.config
@@ -163,44 +182,3 @@ class Supervisor:
             log_section(instance.logs),
         )
         print_status(self._out, headline, sections, "Stop with Ctrl-C, or `trident down` from another terminal.")
-
-    def _instance(self, port: int | None) -> Instance:
-        config = self._loaded.config
-        ports = [listener.port for listener in config.listeners]
-        ports += [] if config.grpc is None else [config.grpc.port]
-        return Instance(
-            pid=os.getpid(),
-            started=process_start(os.getpid()),
-            config=str(self._loaded.path.resolve()),
-            workers=self._options.workers,
-            stop_within_s=config.limits.drain_timeout + EXIT_GRACE_S + STOP_WITHIN_S,
-            listeners={listener.name: listener_url(listener) for listener in config.listeners},
-            ports=(*ports, *([] if port is None else [port])),
-            admin=None if port is None else admin_url(config.admin.address, port),
-        )
-
-    def _claim_admin_port(self, stack: AsyncExitStack) -> int | None:
-        try:
-            return stack.enter_context(admin_port(self._loaded.config.admin))
-        except PortTakenError as exc:
-            raise self._name_holder(exc) from exc
-
-    def _claim_ports(self) -> list[socket.socket]:
-        config = self._loaded.config
-        bindings = [Binding(listener.name, listener.address, listener.port) for listener in config.listeners]
-        if config.grpc is not None:
-            bindings.append(Binding("grpc", config.grpc.address, config.grpc.port))
-        try:
-            return claim_ports(bindings)
-        except PortTakenError as exc:
-            raise self._name_holder(exc) from exc
-
-    def _name_holder(self, refusal: PortTakenError) -> OperatorError:
-        """The refusal again, with the instance that has the port where it is one of ours."""
-        for instance in self._directory.running():
-            if refusal.binding.port in instance.ports:
-                return OperatorError(
-                    f"{refusal.message} trident runs there with {instance.config} (process {instance.pid}).",
-                    fix=f"Stop it with `trident down {instance.config}`, or give the listener another port.",
-                )
-        return refusal

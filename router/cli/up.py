@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import click
@@ -34,13 +35,20 @@ DEFAULT_FILES = (Path("config.yaml"), Path("plano_config.yaml"))
     show_default=True,
     help="Gateway processes; they share the ports and one Triton.",
 )
+@click.option("--watch", is_flag=True, help="Reload FILE whenever it changes, as `trident reload` does.")
 @zero_options
 @click.option("--print-config", is_flag=True, help="Print the configuration that is used without FILE, and exit.")
 @plano_up_options
 @state_dir_option
 @logging_options
 def up_command(
-    file: Path | None, workers: int, state_dir: Path, logs: LogOptions, zero: ZeroOptions, print_config: bool
+    file: Path | None,
+    workers: int,
+    watch: bool,
+    state_dir: Path,
+    logs: LogOptions,
+    zero: ZeroOptions,
+    print_config: bool,
 ) -> None:
     """Start Triton and the gateway with FILE (config.yaml if left out), and keep them running.
 
@@ -55,6 +63,7 @@ def up_command(
       trident up                             With config.yaml of this folder, else with the keys that there are.
       trident up examples/travel/config.yaml
       trident up config.yaml --workers 4     One process for each of four cores.
+      trident up --watch                     Edit the file, and see it served a second later.
       trident up --ollama                    Without a file: the models of Ollama, and whatever there are keys for.
       trident up --print-config              What that would be, as a file.
       trident up >trident.log 2>&1 &         In the background; `trident down` stops it.
@@ -72,13 +81,21 @@ def up_command(
         raise click.UsageError(f"{', '.join(zero.given)} would do nothing: {chosen} {reason}. Set it there.")
     loaded = load_or_exit(chosen, err) if chosen is not None else _load_zero_config(zero, state_dir, err)
     print_warnings(loaded, err)
-    supervisor = Supervisor(loaded, UpOptions(workers, state_dir, logs), out=Console(), err=err)
+    load = partial(load_config, chosen) if chosen is not None else partial(_make_again, zero, state_dir)
+    options = UpOptions(workers, state_dir, logs, watch)
+    supervisor = Supervisor(loaded, options, load=load, out=Console(), err=err)
     try:
         raise SystemExit(asyncio.run(supervisor.run()))
     except PortTakenError as exc:
         if chosen is not None:
             raise
         raise OperatorError(exc.message, fix=f"{exc.fix} The port of this one: `--port`.") from exc
+
+
+def _make_again(options: ZeroOptions, state_dir: Path) -> LoadedConfig:
+    """The configuration that there is no file of, with the keys that there are now."""
+    made = make_zero_config(options, Path.cwd())
+    return load_config(write_zero_config(made, state_dir), made.variables)
 
 
 def _load_zero_config(options: ZeroOptions, state_dir: Path, err: Console) -> LoadedConfig:

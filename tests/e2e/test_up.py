@@ -348,15 +348,6 @@ async def logs_a_request(instance: Instance) -> bool:
     return instance.messages().count("request") > before
 
 
-async def test_sighup_without_a_log_level_changes_nothing(agent: FakeAgent, tmp_path: Path, state_dir: Path) -> None:
-    port = free_port()
-    async with up(write_config(tmp_path, agent, port=port), state_dir, port) as instance:
-        instance.process.send_signal(signal.SIGHUP)
-        message = "SIGHUP: no LOG_LEVEL to use; restart to use a changed configuration"
-        await until(lambda: message in instance.messages())
-        assert await ask(instance) == "Sunny in Oslo."
-
-
 async def test_all_workers_are_counted_in_one_place_and_a_second_instance_has_a_place_of_its_own(
     agent: FakeAgent, tmp_path: Path, state_dir: Path
 ) -> None:
