@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from router.config.fields import Duration, FilePath, GrpcAddress, Name, Score, Section
+from router.config.fields import Duration, FilePath, GrpcAddress, Name, Score, Section, refuse
 
 # Where a prompt template takes the routes and the conversation.
 ROUTES_SLOT = "{routes}"
@@ -26,16 +26,17 @@ def misplaced_slots(text: str) -> str | None:
 
 
 def _check_template(path: Path) -> Path:
+    # Not which file: its name may be the value of a variable, and what is wrong is said beside its place.
     try:
         with path.open("rb") as file:
             text = file.read(_MAX_TEMPLATE_BYTES + 1).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ValueError(f"{path} cannot be read: {exc}") from exc
+    except (OSError, UnicodeDecodeError):
+        refuse("The prompt template cannot be read.", "Name a file with text in UTF-8.")
     wrong = misplaced_slots(text)
     if len(text) > _MAX_TEMPLATE_BYTES:
         wrong = f"is longer than {_MAX_TEMPLATE_BYTES} bytes"
     if wrong is not None:
-        raise ValueError(f"{path} {wrong}")
+        refuse(f"The prompt template {wrong}.", f"Write {ROUTES_SLOT} and {CONVERSATION_SLOT} where they go.")
     return path
 
 

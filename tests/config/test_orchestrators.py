@@ -32,7 +32,7 @@ def test_a_template_that_cannot_be_filled_is_an_error(problems, tmp_path: Path, 
         (tmp_path / "prompt.txt").write_bytes(content)
     (problem,) = problems(CONFIG)
     assert complaint in problem.message
-    assert "prompt.txt" in problem.message
+    assert (problem.path, problem.line) == ("orchestrators[0].prompt_template", 3)
 
 
 def test_the_second_of_a_cascade_has_a_name_of_its_own_by_default(load) -> None:
