@@ -107,7 +107,7 @@ async def test_only_declared_names_come_out_whatever_their_characters(client):
     config = await client.model_config("llm", TIMEOUT_S)
     for name in NAMES:
         prompt = f"<|im_start|>user\nRepeat: {json.dumps({'route': [name]})}<|im_end|>\n<|im_start|>assistant\n"
-        written = await generate(client, config, prompt, answer_schema(NAMES), max_tokens=300, timeout_s=TIMEOUT_S)
+        written = await generate(client, config, prompt, answer_schema(NAMES), max_tokens=1000, timeout_s=TIMEOUT_S)
         said = json.loads(written.text)["route"]
         assert set(said) <= set(NAMES)
         assert parse_answer(written.text, NAMES) == tuple(dict.fromkeys(said))
