@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -131,7 +131,8 @@ class RequestContext:
     that of the upstream that is being asked. ``conversation`` has the canonical messages as the client sent them,
     ``error_code`` what the client was told went wrong. ``may_be_kept`` is whether the client lets what it says be kept,
     where that is no longer in the body because the gateway has seen to it. ``is_told_of``: the telemetry process is
-    told of it.
+    told of it. ``admit_stand_in`` is asked before a model is tried that the request was not admitted for, under
+    all of its full names; it raises what admitting raises.
     """
 
     request_id: str
@@ -162,6 +163,7 @@ class RequestContext:
     may_be_kept: bool | None = None
     error_code: str | None = None
     is_told_of: bool = True
+    admit_stand_in: Callable[[Sequence[str]], Awaitable[None]] | None = None
 
     def remaining_s(self) -> float:
         """Seconds left until the deadline, never negative."""

@@ -27,11 +27,15 @@ def estimated_tokens(chars: int) -> int:
 
 @dataclass(slots=True)
 class _Charge:
-    """What a request takes out of one counter; ``window`` is ``None`` while nothing was taken."""
+    """What a request takes out of one counter; ``window`` is ``None`` while nothing was taken.
+
+    ``models``: it is for answers of these only; ``None`` for whoever answers.
+    """
 
     counter: Counter
     amount: int
     window: tuple[int, int] | None = None
+    models: tuple[str, ...] | None = None
 
 
 class AccessControl:
@@ -124,11 +128,81 @@ class AccessControl:
         Raises ``RateLimited`` or ``InsufficientQuota`` when a limit is reached, in which case nothing is counted,
         ``PermissionDenied`` when the key's budget cannot pay for the model, and ``StateUnavailable`` when the counters
         cannot be asked and their quota says ``deny``. Puts the ``x-ratelimit-*`` headers into the answer, whichever it
-        is, and sees to it that what was really used counts when the request is finished.
+        is, and sees to it that what was really used counts when the request is finished. A model that stands in for
+        this one falls under its own limits once ``context.admit_stand_in`` is asked about it; tokens count for
+        the one that answered.
         """
-        charges = self._charges(context, model, estimated_input_tokens, equals, counted=counted)
-        if not charges:
+        charges = self._charges(context, model, estimated_input_tokens, equals)
+        if charges:
+            try:
+                await self._take_all(charges, context)
+            finally:
+                context.response_headers.update(limit_headers(charge.counter for charge in charges))
+        if model is not None and self._rate_limits:
+            self._offer_stand_ins(charges, estimated_input_tokens, context)
+        elif not charges:
             return
+
+        def settle(finished: RequestContext) -> None:
+            used = [
+                used_in_the_end(charge.counter.quota, model or "", charge.amount, finished, self._prices)
+                if charge.models is None or _answered_by(finished, charge.models)
+                else charge.amount * (charge.counter.quota.resource == "requests")
+                for charge in charges
+            ]
+            self._settle(charges, used)
+
+        context.on_finished.append(settle)
+
+    def _offer_stand_ins(self, charges: list[_Charge], input_tokens: int, context: RequestContext) -> None:
+        """Let ``context`` have the limits of other models counted, in ``charges``, when they are about to answer."""
+
+        async def admit(models: Sequence[str]) -> None:
+            counted = {id(charge.counter): charge for charge in charges if charge.models is not None}
+            more = []
+            for charge in self._limit_charges(models, input_tokens, context):
+                if (known := counted.get(id(charge.counter))) is None:
+                    more.append(charge)
+                elif known.models is not None:
+                    known.models = (*known.models, *models)
+            if more:
+                await self._take_all(more, context)
+                charges.extend(more)
+                context.response_headers.update(limit_headers(charge.counter for charge in charges))
+
+        context.admit_stand_in = admit
+
+    def _charges(
+        self, context: RequestContext, model: str | None, input_tokens: int, equals: Sequence[str]
+    ) -> list[_Charge]:
+        grant = self.keys.grant(context.identity)
+        quotas = () if grant is None else grant.quotas
+        holder = "" if grant is None else f"key:{grant.identity.name}"
+        try:
+            charges = [
+                _Charge(
+                    self._counters.counter(holder, quota), reservation(quota, model or "", input_tokens, self._prices)
+                )
+                for quota in quotas
+                if model is not None or quota.resource != "usd"
+            ]
+        except PermissionDenied:
+            self._metrics.access_refused("model_not_priced")
+            raise
+        return charges if model is None else [*charges, *self._limit_charges((model, *equals), input_tokens, context)]
+
+    def _limit_charges(self, models: Sequence[str], input_tokens: int, context: RequestContext) -> list[_Charge]:
+        return [
+            _Charge(
+                self._counters.counter(holder, quota),
+                reservation(quota, models[0], input_tokens, self._prices),
+                models=tuple(models),
+            )
+            for holder, quota in self._rate_limits.quotas(models, context.headers)
+        ]
+
+    async def _take_all(self, charges: list[_Charge], context: RequestContext) -> None:
+        """All of ``charges``, or none."""
         context.counts_usage = context.counts_usage or any(
             charge.counter.quota.resource != "requests" for charge in charges
         )
@@ -138,41 +212,8 @@ class AccessControl:
                 await self._take(charge, context)
             admitted = True
         finally:
-            context.response_headers.update(limit_headers(charge.counter for charge in charges))
             if not admitted:
                 self._settle(charges, [0] * len(charges))
-
-        def settle(finished: RequestContext) -> None:
-            used = [
-                used_in_the_end(charge.counter.quota, model or "", charge.amount, finished, self._prices)
-                for charge in charges
-            ]
-            self._settle(charges, used)
-
-        context.on_finished.append(settle)
-
-    def _charges(
-        self, context: RequestContext, model: str | None, input_tokens: int, equals: Sequence[str], *, counted: bool
-    ) -> list[_Charge]:
-        quotas: list[tuple[str, Quota]] = []
-        grant = self.keys.grant(context.identity)
-        if grant is not None:
-            quotas += [(f"key:{grant.identity.name}", quota) for quota in grant.quotas]
-        if counted:
-            quotas = [(holder, quota) for holder, quota in quotas if quota.resource == "usd"]
-        if model is None:
-            quotas = [(holder, quota) for holder, quota in quotas if quota.resource != "usd"]
-        else:
-            quotas += self._rate_limits.quotas((model, *equals), context.headers)
-        name = model or ""
-        try:
-            return [
-                _Charge(self._counters.counter(holder, quota), reservation(quota, name, input_tokens, self._prices))
-                for holder, quota in quotas
-            ]
-        except PermissionDenied:
-            self._metrics.access_refused("model_not_priced")
-            raise
 
     async def _take(self, charge: _Charge, context: RequestContext) -> None:
         counter = charge.counter
@@ -213,3 +254,8 @@ class AccessControl:
         return RateLimited(
             f"Rate limit reached: {limit}. Try again in {whole_s}s.", resource=resource, retry_after_s=float(whole_s)
         )
+
+
+def _answered_by(context: RequestContext, models: Sequence[str]) -> bool:
+    """Whether it was one of ``models`` that answered, or was asked last."""
+    return not context.attempts or context.attempts[-1].full_model in models

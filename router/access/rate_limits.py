@@ -73,6 +73,10 @@ class RateLimits:
         """``names`` maps aliases, and names of providers, to what they stand for."""
         return cls(Rule.of(limit, resolved(limit.model, names)) for limit in limits)
 
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._rules)
+
     def quotas(self, models: Sequence[str], headers: Mapping[str, str]) -> Iterator[tuple[str, Quota]]:
         """Every quota that a request for one of ``models`` falls under, with the name that it is counted under."""
         for rule in self._rules:

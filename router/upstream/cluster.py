@@ -77,6 +77,12 @@ class Candidate:
         if not self.members:
             raise ValueError(f"Nobody serves '{self.model}'.")
 
+    @property
+    def full_names(self) -> tuple[str, ...]:
+        """``provider/model`` of every member that is a model provider's, each once."""
+        providers = dict.fromkeys(member.provider for member in self.members if member.provider is not None)
+        return tuple(f"{provider}/{self.model}" for provider in providers)
+
 
 def select(members: Sequence[Member], model: str, now: float) -> Member | None:
     """The member to ask for ``model`` next; ``None`` when none of them admits it."""

@@ -1,9 +1,10 @@
 """Fail-over: one request, several who could answer it, tried in turn until the first byte of an answer.
 
 The members of the first candidate come first (the same model at another provider), at once and without a pause, then
-those of the next candidate (the next preferred model). When all of them have failed in ways that may pass (``retry``
-has the table), there is a pause with jitter, or as long as ``Retry-After`` says, and another round. All of it within
-``max_retries`` further tries, the retry budget of the gateway, and the time that the request has left.
+those of the next candidate (the next preferred model), unless a limit keeps the request from it. When all of them have
+failed in ways that may pass (``retry`` has the table), there is a pause with jitter, or as long as ``Retry-After``
+says, and another round. All of it within ``max_retries`` further tries, the retry budget of the gateway, and the time
+that the request has left.
 
 Once an answer has begun there is no other try: what breaks then is raised. While the circuit breaker of every member is
 open a request fails at once, with 503 ``provider_unavailable`` and a ``Retry-After``; while they are all rate limited,
@@ -183,6 +184,9 @@ class _FallbackUpstream:
         choice = search.next(now)
         try:
             while choice is not None:
+                if not await self._is_admitted(search, choice, context):
+                    choice = await self._next(search, context)
+                    continue
                 try:
                     return await answer(search, choice)
                 except GatewayError:
@@ -191,6 +195,18 @@ class _FallbackUpstream:
             raise search.failure(shared.clock())
         finally:
             search.forget_error()
+
+    async def _is_admitted(self, search: Search, choice: Choice, context: RequestContext) -> bool:
+        """Whether a model that stands in may be used: limits hold for it as where it is asked for by name."""
+        if context.admit_stand_in is None or choice.candidate is self._candidates[0]:
+            return True
+        try:
+            await context.admit_stand_in(choice.candidate.full_names)
+        except GatewayError as exc:
+            logger.info("no stand-in", extra={"model": choice.candidate.model, "code": exc.code})
+            search.refused(choice.candidate)
+            return False
+        return True
 
     async def _next(self, search: Search, context: RequestContext) -> Choice | None:
         """Who is tried after a failure, perhaps after a pause; ``None`` when it is final."""

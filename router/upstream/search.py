@@ -43,6 +43,7 @@ class Search:
         "_entrusted",
         "_error",
         "_limited",
+        "_refused",
         "_rounds",
         "_ruled_out",
         "_window",
@@ -58,6 +59,7 @@ class Search:
         self._candidates = candidates
         self._asked: list[Choice] = []  # in this round
         self._ruled_out: list[Member] = []  # for the whole request
+        self._refused: list[Candidate] = []  # for the whole request, by limits of ours
         self._entrusted: Member | None = None  # who has got the client's credentials
         self._window = -1  # context windows have to be larger; -1: any will do, also an unknown one
         self._rounds = 0
@@ -67,7 +69,8 @@ class Search:
     def next(self, now: float) -> Choice | None:
         """Who is to be asked, of those who were not yet in this round; ``None`` when nobody is left."""
         for candidate in self._candidates:
-            member = select(self._open_members(candidate) if self.tries else candidate.members, candidate.model, now)
+            is_first = not (self.tries or self._refused)
+            member = select(candidate.members if is_first else self._open_members(candidate), candidate.model, now)
             if member is not None:
                 return Choice(candidate, member)
         return None
@@ -100,6 +103,11 @@ class Search:
         # An error that may pass tells more than one of a single member, such as a wrong key.
         if self._error is None or error.retryable or not self._error.retryable:
             self._error = error
+
+    def refused(self, candidate: Candidate) -> None:
+        """``candidate`` may not be asked for this request. That says nothing about what was asked for, so no error."""
+        self._refused.append(candidate)
+        self.unpaid = True
 
     def pause_s(self, now: float, backoff: Backoff, random: Callable[[], float]) -> float | None:
         """How long to wait before everyone may be asked again; ``None`` when nobody will be there in time.
@@ -155,7 +163,7 @@ class Search:
     def _eligible(self) -> Iterator[Choice]:
         """Everyone whom the request may still go to, in this round or a later one."""
         for candidate in self._candidates:
-            for member in candidate.members:
+            for member in () if candidate in self._refused else candidate.members:
                 if self._may_go_to(member):
                     yield Choice(candidate, member)
 
@@ -165,5 +173,7 @@ class Search:
         return member.own_credentials or self._entrusted is None or self._entrusted is member
 
     def _open_members(self, candidate: Candidate) -> list[Member]:
+        if candidate in self._refused:
+            return []
         asked = [choice.member for choice in self._asked if choice.candidate.model == candidate.model]
         return [member for member in candidate.members if member not in asked and self._may_go_to(member)]

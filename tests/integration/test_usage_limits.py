@@ -261,3 +261,60 @@ listeners: [{{type: model, name: models, port: $PORT0}}]
         refused = await models.ask("gpt-4o", prefix=prefix)
         assert (refused.status, int(refused.headers["retry-after"]) > 0) == (429, True)
         assert len(triton.requests) == decided
+
+
+STAND_IN = """
+ratelimits:
+  - {model: groq/gpt-4o, selector: {key: x-user}, limit: {requests: 1, unit: day}}
+  - {model: groq/gpt-4o, selector: {key: x-plan}, limit: {tokens: 5000, unit: day}}
+  - {model: openai/gpt-4o, selector: {key: x-plan}, limit: {tokens: 4000, unit: day}}
+resilience: {backoff: {base: 1ms}, max_retries: 1}
+"""
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_model_that_stands_in_has_its_own_limits(tmp_path: Path, stream: bool) -> None:
+    async with _world(tmp_path, STAND_IN) as (models, fakes):
+        headers = {"x-user": "ada"}
+        for status, asked in ((200, 1), (503, 1)):
+            fakes["openai"].play(Failure(503, "Overloaded."))
+            fakes["openai"].play(Failure(503, "Overloaded."))
+            answer = await models.ask("openai/gpt-4o", stream=stream, headers=headers)
+            assert (answer.status, len(fakes["groq"].requests)) == (status, asked)
+        assert (await models.ask("groq/gpt-4o", stream=stream, headers=headers)).status == 429
+        assert (await models.ask("groq/gpt-4o", stream=stream, headers={"x-user": "bob"})).status == 200
+
+
+async def test_tokens_count_for_the_model_that_answered(tmp_path: Path) -> None:
+    async with _world(tmp_path, STAND_IN) as (models, fakes):
+        headers = {"x-plan": "free"}
+        fakes["openai"].play(Failure(503, "Overloaded."))
+        assert (await models.ask("openai/gpt-4o", headers=headers)).upstream == "groq/gpt-4o"
+        other = await models.ask("groq/gpt-4o", headers=headers)
+        assert 5000 - USED.input - USED.output - 50 < _left(other, "tokens") < 5000 - USED.input - USED.output
+        fakes["openai"].play(ANSWER)
+        own = await models.ask("openai/gpt-4o", headers=headers)
+        assert 4000 - 50 < _left(own, "tokens") < 4000
+
+
+async def test_a_stand_in_that_is_limited_leaves_its_place_to_the_next(tmp_path: Path) -> None:
+    limits = "ratelimits: [{model: openai/gpt-4o, selector: {key: x-user}, limit: {requests: 1, unit: day}}]\n"
+    preferences = """
+routing_preferences:
+  - {name: code, description: Writing code., models: [anthropic/claude, openai/gpt-4o]}
+resilience: {backoff: {base: 1ms}, max_retries: 1}
+"""
+    async with AsyncExitStack() as stack:
+        fakes = await stack.enter_async_context(providers(*MODELS, "groq"))
+        triton = await stack.enter_async_context(FakeTriton())
+        triton.orchestrator(lambda turns, routes: ([0.9] * len(routes), list(range(len(routes)))))
+        weather = await stack.enter_async_context(FakeAgent())
+        config = CONFIG + limits + preferences
+        models = await stack.enter_async_context(
+            gateway(tmp_path, config, fakes, triton=triton, environ={"WEATHER": weather.url})
+        )
+        upstreams = []
+        for _ in range(2):
+            fakes["anthropic"].play(Failure(503, "Overloaded."))
+            upstreams.append((await models.ask("anthropic/claude", headers={"x-user": "ada"})).upstream)
+        assert upstreams == ["openai/gpt-4o", "groq/gpt-4o"]
