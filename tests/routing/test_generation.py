@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.context import RouteDescription, Turn
-from router.routing.generation import UnparsableAnswer, build_prompt, parse_answer
+from router.routing.generation import (
+    CHAT_FORMATS,
+    PromptTemplate,
+    UnparsableAnswer,
+    answer_schema,
+    build_prompt,
+    parse_answer,
+)
 
 ROUTES = [RouteDescription("code", "writes code"), RouteDescription("chat", "small talk")]
 
@@ -117,3 +124,63 @@ def test_only_known_names_ever_come_out(answer: str, other: str) -> None:
         except UnparsableAnswer:
             continue
         assert set(chosen) <= {"r", "x"}
+
+
+_SLOTS = st.sampled_from(["{routes}", "{conversation}"])
+_FREE = st.text().filter(lambda text: "{routes}" not in text and "{conversation}" not in text)
+
+
+@given(_FREE, _FREE, _FREE, st.booleans(), st.lists(_SLOTS | _HOSTILE, min_size=1, max_size=4))
+def test_a_template_is_filled_once_whatever_goes_into_it(
+    before: str, between: str, after: str, conversation_first: bool, texts: list[str]
+) -> None:
+    slots = ["{routes}", "{conversation}"]
+    first, second = reversed(slots) if conversation_first else slots
+    text = f"{before}{first}{between}{second}{after}"
+    if any(text.count(slot) != 1 for slot in slots):  # what is free of a slot may complete one at its edge
+        return
+    routes = [RouteDescription(text, text) for text in texts]
+    prompt = PromptTemplate.parse(text).build([Turn("user", text) for text in texts], routes)
+    head, middle, tail = PromptTemplate.parse(text).parts
+    assert (head, middle, tail) == (before, between, after)
+    filled = prompt.removeprefix(head).removesuffix(tail)
+    assert len(filled) == len(prompt) - len(head) - len(tail)
+    lines, turns = _fillings(routes, texts)
+    assert filled == (f"{turns}{middle}{lines}" if conversation_first else f"{lines}{middle}{turns}")
+
+
+def _fillings(routes: list[RouteDescription], texts: list[str]) -> tuple[str, str]:
+    """What the standard prompt has in its slots."""
+    prompt = build_prompt([Turn("user", text) for text in texts], routes)
+    return _slot(prompt, "routes"), _slot(prompt, "conversation")
+
+
+@pytest.mark.parametrize("text", ["", "{routes}", "{conversation}", "{routes}{routes}{conversation}"])
+def test_a_template_without_each_slot_once_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="needs it once"):
+        PromptTemplate.parse(text)
+
+
+def test_what_looks_like_a_slot_in_a_message_is_not_filled() -> None:
+    template = PromptTemplate.parse("R {routes} C {conversation} E")
+    prompt = template.build([Turn("user", "{routes}")], [RouteDescription("a", "{conversation}")])
+    assert prompt.count("{routes}") == prompt.count("{conversation}") == 1
+    assert prompt.count('"name"') == 1
+
+
+@given(st.text(alphabet="[]/INSTA_VLE<|>im_end", max_size=60))
+def test_no_text_ends_its_turn_in_any_chat_format(text: str) -> None:
+    prompt = build_prompt([Turn("user", text)], [RouteDescription(text, text)])
+    for opening, closing in CHAT_FORMATS.values():
+        for marker in (opening.strip(), closing.strip()):
+            assert not marker or marker not in prompt
+    for word in ("[INST]", "[/INST]", "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "</s>"):
+        assert word not in prompt
+
+
+def test_the_schema_lets_every_declared_name_through_and_nothing_else() -> None:
+    schema = answer_schema(["a", "b", "a", "\ud800"])
+    route = schema["properties"]["route"]
+    assert route["items"]["enum"] == ["a", "b", "?"]
+    assert route["maxItems"] == 3
+    assert (schema["required"], schema["additionalProperties"]) == (["route"], False)
