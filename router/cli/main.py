@@ -35,6 +35,7 @@ COMMANDS = {
     "up": CommandEntry("router.cli.up", "up_command", "Start Triton and the gateway, and keep them running."),
     "down": CommandEntry("router.cli.down", "down_command", "Stop a running instance."),
     "reload": CommandEntry("router.cli.reload", "reload_command", "Have a running instance read its file again."),
+    "run": CommandEntry("router.cli.run_agent", "run_command", "Start a coding agent against a running instance."),
     "serve": CommandEntry("router.cli.serve", "serve_command", "Serve one part of a deployment, for containers."),
     "check": CommandEntry("router.cli.check", "check_command", "Check a configuration file."),
     "route": CommandEntry("router.cli.route", "route_command", "Show which agents a text would go to, and why."),
@@ -46,6 +47,14 @@ COMMANDS = {
     "keys": CommandEntry("router.cli.keys", "keys_command", "Make API keys."),
     "memory": CommandEntry("router.cli.memory", "memory_command", "List and forget what memory filters remember."),
     "completion": CommandEntry("router.cli.completion", "completion_command", "Print a shell completion script."),
+    "cli-agent": CommandEntry("router.cli.run_agent", "cli_agent_command", "Plano's name of `run`.", hidden=True),
+    "cli_agent": CommandEntry("router.cli.run_agent", "cli_agent_command", "Plano's name of `run`.", hidden=True),
+    "launch": CommandEntry("router.cli.run_agent", "cli_agent_command", "Plano's name of `run`.", hidden=True),
+    "build": CommandEntry("router.cli.plano", "build_command", "Plano's; says what to do instead.", hidden=True),
+    "chatgpt": CommandEntry("router.cli.plano", "chatgpt_command", "Plano's; says what to do instead.", hidden=True),
+    "generate-prompt-targets": CommandEntry(
+        "router.cli.plano", "generate_prompt_targets_command", "Plano's; says what to do instead.", hidden=True
+    ),
     "observer": CommandEntry(
         "router.cli.observer", "observer_command", "Gather telemetry for `trident up`.", hidden=True
     ),

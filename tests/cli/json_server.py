@@ -8,20 +8,35 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class JsonServer:
-    """Answers ``GET`` with ``payload`` at ``path``, with 404 elsewhere; ``requests`` are paths and headers."""
+    """Answers ``GET /v1/models`` with ``payload`` and any ``POST`` with ``posted``, a status and a payload.
 
-    def __init__(self, payload: object, *, status: int = 200, path: str = "/v1/models", key: str | None = None) -> None:
-        self.requests: list[tuple[str, dict[str, str]]] = []
+    Other paths are 404, and so is everything 401 without ``key``. ``requests`` are methods, paths and bodies.
+    """
+
+    def __init__(
+        self,
+        payload: object,
+        *,
+        status: int = 200,
+        posted: tuple[int, object] = (404, {}),
+        key: str | None = None,
+    ) -> None:
+        self.requests: list[tuple[str, str, bytes]] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                outer.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
-                found = status if self.path == path else 404
-                if key is not None and self.headers["authorization"] != f"Bearer {key}":
-                    found = 401
-                body = json.dumps(payload).encode()
-                self.send_response(found)
+                self._answer(status if self.path == "/v1/models" else 404, payload)
+
+            def do_POST(self) -> None:
+                self._answer(*posted)
+
+            def _answer(self, found: int, content: object) -> None:
+                read = self.rfile.read(int(self.headers.get("content-length", "0")))
+                outer.requests.append((self.command, self.path, read))
+                allowed = key is None or self.headers["authorization"] == f"Bearer {key}"
+                body = json.dumps(content).encode()
+                self.send_response(found if allowed else 401)
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
