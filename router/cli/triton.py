@@ -26,6 +26,7 @@ from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
 from router.triton.repository import embedded_repositories
 from router.triton.server import EmbeddedTriton
+from router.triton.store import ModelStore
 from router.upstream.http import HttpClient
 
 logger = logging.getLogger(__name__)
@@ -123,9 +124,14 @@ async def _external(url: str) -> RunningTriton:
 
 
 def _embedded(loaded: LoadedConfig, models: Sequence[str], state_dir: Path) -> EmbeddedTriton:
-    repositories = embedded_repositories(loaded.config.triton.model_repository)
     folder = instance_folder(loaded.path, state_dir)
-    return EmbeddedTriton(repositories, models, folder, trace_url=triton_trace_url(loaded.config.tracing))
+    repository = model_store(folder).refresh(embedded_repositories(loaded.config.triton.model_repository))
+    return EmbeddedTriton([repository], models, folder, trace_url=triton_trace_url(loaded.config.tracing))
+
+
+def model_store(folder: Path) -> ModelStore:
+    """Which versions of models the instance that keeps its state in ``folder`` serves."""
+    return ModelStore(folder / "models")
 
 
 def triton_trace_url(tracing: Tracing) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from router.errors import OperatorError
 from router.triton.metadata import ModelConfig, from_model_config
@@ -55,14 +56,7 @@ def list_models(repositories: Sequence[Path]) -> tuple[ModelConfig, ...]:
 
 def read_model_config(path: Path) -> ModelConfig:
     """Parse one ``config.pbtxt``. A model without a name of its own has its folder's."""
-    from google.protobuf import text_format
-    from tritonclient.grpc import model_config_pb2  # brings gRPC and NumPy along, as ``rpc`` does
-
-    message = model_config_pb2.ModelConfig()
-    try:
-        text_format.Parse(path.read_text(encoding="utf-8"), message)
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as exc:
-        raise OperatorError(f"{path} cannot be read: {exc}", fix="Correct the model's configuration.") from exc
+    message = _parse(path)
     if not message.name:
         message.name = path.parent.name
     if message.name != path.parent.name:
@@ -71,3 +65,24 @@ def read_model_config(path: Path) -> ModelConfig:
             fix=f"Name it {path.parent.name!r} like its folder, or leave the name out.",
         )
     return from_model_config(message)
+
+
+def renamed_config(path: Path, name: str) -> str:
+    """The ``config.pbtxt`` at ``path`` for the same model under another name."""
+    from google.protobuf import text_format
+
+    message = _parse(path)
+    message.name = name
+    return str(text_format.MessageToString(message, as_utf8=True))
+
+
+def _parse(path: Path) -> Any:
+    from google.protobuf import text_format
+    from tritonclient.grpc import model_config_pb2  # brings gRPC and NumPy along, as ``rpc`` does
+
+    message = model_config_pb2.ModelConfig()
+    try:
+        text_format.Parse(path.read_text(encoding="utf-8"), message)
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as exc:
+        raise OperatorError(f"{path} cannot be read: {exc}", fix="Correct the model's configuration.") from exc
+    return message
