@@ -132,7 +132,7 @@ class AccessControl:
         this one falls under its own limits once ``context.admit_stand_in`` is asked about it; tokens count for
         the one that answered.
         """
-        charges = self._charges(context, model, estimated_input_tokens, equals)
+        charges = self._charges(context, model, estimated_input_tokens, equals, counted=counted)
         if charges:
             try:
                 await self._take_all(charges, context)
@@ -173,7 +173,7 @@ class AccessControl:
         context.admit_stand_in = admit
 
     def _charges(
-        self, context: RequestContext, model: str | None, input_tokens: int, equals: Sequence[str]
+        self, context: RequestContext, model: str | None, input_tokens: int, equals: Sequence[str], *, counted: bool
     ) -> list[_Charge]:
         grant = self.keys.grant(context.identity)
         quotas = () if grant is None else grant.quotas
@@ -184,7 +184,7 @@ class AccessControl:
                     self._counters.counter(holder, quota), reservation(quota, model or "", input_tokens, self._prices)
                 )
                 for quota in quotas
-                if model is not None or quota.resource != "usd"
+                if (not counted if quota.resource != "usd" else model is not None)
             ]
         except PermissionDenied:
             self._metrics.access_refused("model_not_priced")
