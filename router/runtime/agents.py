@@ -15,7 +15,7 @@ from router.handlers.observed_agent import ObservedAgent
 from router.routing.router import AgentRouter
 from router.runtime.functions import chooses_targets, offered_targets, unfinished_first
 from router.runtime.guards import MODERATION_MODEL, guard_models
-from router.runtime.orchestrators import Orchestrators, on_triton, preference_orchestrator_name
+from router.runtime.orchestrators import Orchestrators, models_on_triton, on_triton, preference_orchestrator_name
 from router.telemetry.metrics import Metrics
 from router.upstream.chat import ChatUpstream
 from router.upstream.http import Endpoint, HttpClient
@@ -34,7 +34,7 @@ def models_in_use(config: Config) -> tuple[str, ...]:
     if config.grpc is not None and config.listeners:  # a server of guards alone has none
         asked += [DEFAULT_ORCHESTRATOR, *(each.name for each in config.orchestrators)]
     orchestrators = [on_triton(config, name) for name in asked] if config.services.router is None else []
-    names = [orchestrator.model for orchestrator in orchestrators if orchestrator is not None]
+    names = [name for each in orchestrators if each is not None for name in models_on_triton(each)]
     names += guard_models(config)
     if any(listener.moderations for listener in config.listeners):
         names.append(MODERATION_MODEL)

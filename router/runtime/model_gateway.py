@@ -63,7 +63,9 @@ class ModelGateway:
         self._fallback = Fallback(_policy(config), parts.metrics)
         self._services = build_services(config)
         chats = build_chats(config, self._services, parts.client)
-        self.orchestrators = Orchestrators(config, parts.triton, self._router, chats, parts.elsewhere)
+        self.orchestrators = Orchestrators(
+            config, parts.triton, self._router, chats, parts.elsewhere, metrics=parts.metrics
+        )
         self._entries = {entry.name: entry for entry in config.model_providers}
         self._members = {
             name: self._member(self._entries[name], self._conversation(self._entries[name], chat))

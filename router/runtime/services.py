@@ -193,7 +193,7 @@ class ServicesRuntime:
         opened.push_async_callback(access.close)
         parts = Parts(config, client, triton, metrics, prices, access.control)
         chats = build_chats(config, build_services(config), client)
-        orchestrators = Orchestrators(config, triton, build_model_router(config), chats)
+        orchestrators = Orchestrators(config, triton, build_model_router(config), chats, metrics=metrics)
         routers = build_routers(config, metrics, orchestrators)
         engines = Engines(routers, orchestrators, Guards(config, triton, metrics))
         return build_server(parts, engines, self._access_log, offered=self._offered)
