@@ -25,6 +25,7 @@ from router.listeners.body import decoded
 from router.listeners.connection import ConnectionOptions
 from router.listeners.exchange import BodyTooLarge, Exchange
 from router.listeners.middleware import CLIENT_CLOSED_REQUEST, Resource
+from router.listeners.origins import check_origin
 from router.listeners.paths import PathTable
 from router.listeners.recording import Outcome, Recorder
 from router.listeners.request_parser import MalformedRequest
@@ -150,6 +151,7 @@ class HttpListener:
         try:
             if self._authenticate is not None:
                 self._authenticate(context)
+            check_origin(context)
             body = await self._body(exchange)
         except GatewayError as exc:
             return middleware.error_reply(exc, context)

@@ -149,6 +149,29 @@ async def test_an_unknown_path_says_what_there_is() -> None:
             assert "POST" in (await response.json())["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (None, 200),
+        ("http://localhost:3000", 200),
+        ("http://127.0.0.1:8080", 200),
+        ("http://[::1]:8080", 200),
+        ("https://evil.example", 403),
+        ("http://localhost.evil.example", 403),
+        ("http://192.168.1.5", 403),
+        ("null", 403),
+        ("http://[::1", 403),
+        ("garbage", 403),
+    ],
+)
+async def test_pages_of_other_machines_may_not_use_a_gateway_without_keys(origin: str | None, status: int) -> None:
+    headers = {"content-type": "text/plain", **({} if origin is None else {"origin": origin})}
+    async with _listening() as listener, _post(listener, headers=headers) as response:
+        assert response.status == status
+        if status == 403:
+            assert (await response.json())["error"]["code"] == "origin_not_allowed"
+
+
 async def test_a_handler_knows_the_parts_of_the_path_and_the_query() -> None:
     async def tell(context: RequestContext, body: bytes) -> Reply:
         return Reply(200, JSON, f"{dict(context.path_parameters)} {context.query}".encode())
