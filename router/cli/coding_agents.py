@@ -61,16 +61,17 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class CodingAgent:
-    """One program. ``usual_model`` is one that it asks for by itself; ``None``: it has to be told a model."""
+    """One program. ``usual_model``, of the provider ``home``, is what it asks for; ``None``: it has to be told."""
 
     title: str
     install: str
+    home: str | None
     usual_model: str | None
     launch: Callable[[Gateway, str | None, Mapping[str, str]], Launch]
 
 
 def launch_claude(gateway: Gateway, model: str | None, environ: Mapping[str, str]) -> Launch:
-    """Claude Code: everything but its credentials and models would have it leave the gateway aside, so it is unset."""
+    """Claude Code. What would have it go to another cloud, or send the user's own key, is taken out."""
     variables = {"ANTHROPIC_BASE_URL": gateway.base_url}
     removed = ["CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX", "CLAUDE_CODE_USE_FOUNDRY"]
     if not gateway.own_key:
@@ -140,14 +141,15 @@ def launch_any(gateway: Gateway, model: str | None, environ: Mapping[str, str]) 
     return Launch({**variables, "ANTHROPIC_AUTH_TOKEN": gateway.token}, ("ANTHROPIC_API_KEY",))
 
 
+# Which models they ask for changes with their versions; what matters here is whether names of that kind are known.
 CODING_AGENTS: Mapping[str, CodingAgent] = {
     "claude": CodingAgent(
-        "Claude Code", "npm install -g @anthropic-ai/claude-code", "claude-sonnet-4-5", launch_claude
+        "Claude Code", "npm install -g @anthropic-ai/claude-code", "anthropic", "claude-sonnet-4-5", launch_claude
     ),
-    "codex": CodingAgent("Codex", "npm install -g @openai/codex", "gpt-5-codex", launch_codex),
-    "opencode": CodingAgent("opencode", "npm install -g opencode-ai", None, launch_opencode),
-    "aider": CodingAgent("aider", "python -m pip install aider-install && aider-install", None, launch_aider),
-    "goose": CodingAgent("goose", "see https://block.github.io/goose", None, launch_goose),
+    "codex": CodingAgent("Codex", "npm install -g @openai/codex", "openai", "gpt-5-codex", launch_codex),
+    "opencode": CodingAgent("opencode", "npm install -g opencode-ai", None, None, launch_opencode),
+    "aider": CodingAgent("aider", "python -m pip install aider-install && aider-install", None, None, launch_aider),
+    "goose": CodingAgent("goose", "see https://block.github.io/goose", None, None, launch_goose),
 }
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import orjson
 from yarl import URL
 
-from router.aio import timeout
 from router.cli.coding_agents import Gateway
 from router.cli.instances import Instance
 from router.config import ConfigErrors
@@ -22,6 +19,7 @@ from router.config.migration import migrate
 from router.config.reading import read_document
 from router.errors import OperatorError, UpstreamError
 from router.upstream.http import Endpoint, HttpClient
+from router.upstream.request import Method
 
 ANSWER_WITHIN_S = 10.0
 _MAX_BYTES = 16 * 1024 * 1024
@@ -36,11 +34,11 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
-    """What a listener says that it has."""
+class Inspection:
+    """A listener that serves, and the first of the models asked about that it has; ``None`` where it has none."""
 
-    models: tuple[str, ...] = field(default=())
-    wildcards: tuple[str, ...] = field(default=())
+    gateway: Gateway
+    known: str | None
 
 
 def place_of(instance: Instance, wanted: str | None) -> Place:
@@ -76,53 +74,53 @@ def place_at(url: str) -> Place:
     return Place(parsed.host or origin, origin)
 
 
-async def ask(place: Place, key: str | None) -> Catalogue:
-    """The models of a listener. Raises ``OperatorError`` where it does not answer, or wants another key."""
+async def inspect(place: Place, key: str | None, wanted: Sequence[str]) -> Inspection:
+    """What a listener has of the models in ``wanted``; no provider is asked for that.
+
+    Raises ``OperatorError`` where it does not answer, or wants another key.
+    """
+    gateway = Gateway(place.base_url, key, await _models(place, key))
+    for model in wanted:
+        if await _has(place, model, key):
+            return Inspection(gateway, model)
+    return Inspection(gateway, None)
+
+
+async def _models(place: Place, key: str | None) -> tuple[str, ...]:
+    """The models that it lists: those with a name of their own, which can be asked."""
     status, answer = await _exchange(place, "GET", "/v1/models", b"", key)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         raise _refused(place, key)
     try:
         if status != HTTPStatus.OK:
             raise ValueError(status)
-        listed = orjson.loads(answer)["data"]
-        usable = [str(each["id"]) for each in listed if each.get("available", True)]
+        return tuple(str(each["id"]) for each in orjson.loads(answer)["data"] if each.get("available", True))
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise OperatorError(
             f"What answers at {place.base_url} is not a model listener of trident.", fix="Check the URL."
         ) from exc
-    wildcards = tuple(name for name in usable if name.endswith("/*"))
-    return Catalogue(tuple(name for name in usable if name not in wildcards), wildcards)
 
 
-async def knows_model(place: Place, model: str, key: str | None) -> bool:
-    """Whether requests for ``model`` have somewhere to go; no provider is asked for that."""
+async def _has(place: Place, model: str, key: str | None) -> bool:
+    """Whether requests for ``model`` have somewhere to go."""
     body = orjson.dumps({"model": model, "messages": [{"role": "user", "content": "Hello"}]})
     status, answer = await _exchange(place, "POST", "/routing/v1/chat/completions", body, key)
     if status != HTTPStatus.NOT_FOUND:
         return True
     try:
-        error: Any = orjson.loads(answer)["error"]
-        return bool(error["code"] != "model_not_found")
+        return bool(orjson.loads(answer)["error"]["code"] != "model_not_found")
     except (ValueError, KeyError, TypeError):
         return True  # no listener for models: an agent answers to any name
 
 
-async def inspect(place: Place, key: str | None, model: str | None) -> tuple[Gateway, Catalogue, bool]:
-    """The listener, what it has, and whether it knows ``model`` (true where none is named)."""
-    async with timeout(ANSWER_WITHIN_S * 2):
-        catalogue = await ask(place, key)
-        known = model is None or await knows_model(place, model, key)
-    return Gateway(place.base_url, key, catalogue.models), catalogue, known
-
-
-async def _exchange(place: Place, method: Any, path: str, body: bytes, key: str | None) -> tuple[int, bytes]:
+async def _exchange(place: Place, method: Method, path: str, body: bytes, key: str | None) -> tuple[int, bytes]:
     headers: Mapping[str, str] = {} if key is None else {"authorization": f"Bearer {key}"}
     client = HttpClient(connect_timeout_s=ANSWER_WITHIN_S)
     try:
         endpoint = Endpoint(place.name, URL(place.base_url).with_path(path), ANSWER_WITHIN_S, headers, method)
         async with client.post(endpoint, body, {"content-type": "application/json"}) as response:
             return response.status, await response.read(_MAX_BYTES)
-    except (ValueError, asyncio.TimeoutError) as exc:
+    except ValueError as exc:
         raise OperatorError(f"{API_KEY_VARIABLE} has characters that no key has.", fix="Set it anew.") from exc
     except UpstreamError as exc:
         raise OperatorError(

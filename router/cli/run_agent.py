@@ -17,7 +17,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from router.cli.coding_agents import CODING_AGENTS, CodingAgent, Gateway, launch_any
-from router.cli.gateway_listener import Catalogue, Place, inspect, place_at, place_of
+from router.cli.gateway_listener import Inspection, Place, inspect, place_at, place_of
 from router.cli.instances import InstanceDirectory
 from router.cli.observing import instance_option, running_instance
 from router.cli.options import default_state_dir, state_dir_option
@@ -42,6 +42,13 @@ class Program:
     def title(self) -> str:
         """What messages call it."""
         return self.name if self.agent is None else self.agent.title
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """What it asks for by itself, then the same with the provider, for where the name alone says too little."""
+        if self.agent is None or self.agent.usual_model is None:
+            return ()
+        return self.agent.usual_model, f"{self.agent.home}/{self.agent.usual_model}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +126,9 @@ def _start(
     program = _find(name, environ)
     place = _place(**where)
     key = None if wish.own_key else environ.get(API_KEY_VARIABLE, "").strip() or None
-    asked_for = wish.model or (program.agent.usual_model if program.agent is not None else None)
-    gateway, catalogue, known = asyncio.run(inspect(place, key, asked_for))
-    if not known:
-        raise _unknown_model(program, place, catalogue, wish.model)
-    model = wish.model or _first_model(program, place, catalogue)
-    _exec(program, arguments, replace(gateway, own_key=wish.own_key), model, environ)
+    inspection = asyncio.run(inspect(place, key, program.candidates if wish.model is None else (wish.model,)))
+    model = _model(program, place, inspection, wish.model)
+    _exec(program, arguments, replace(inspection.gateway, own_key=wish.own_key), model, environ)
 
 
 def _find(name: str, environ: Mapping[str, str]) -> Program:
@@ -147,32 +151,41 @@ def _place(*, config: Path | None, state_dir: Path, listener: str | None = None,
     return place_at(url)
 
 
-def _unknown_model(program: Program, place: Place, catalogue: Catalogue, model: str | None) -> OperatorError:
-    known = ", ".join((*catalogue.models, *catalogue.wildcards)) or "none"
-    if model is not None:
-        return OperatorError(f"The listener {place.name} has no model {model}.", fix=f"It has: {known}.")
-    usual = program.agent.usual_model if program.agent is not None else None
-    own = {"claude": "anthropic", "codex": "openai"}.get(program.name, "")
-    example = f"{own}/{usual}" if f"{own}/*" in catalogue.wildcards else next(iter(catalogue.models), "PROVIDER/MODEL")
-    return OperatorError(
-        f"The listener {place.name} does not know the models that {program.title} asks for, such as {usual}. "
-        f"It has: {known}.",
-        fix=f"Say which model to use: `trident run --model {example} {program.name}`.",
+def _model(program: Program, place: Place, inspection: Inspection, wanted: str | None) -> str | None:
+    """The model that the program is told to use; ``None`` where it chooses by itself."""
+    if wanted is not None:
+        if inspection.known is None:
+            raise OperatorError(f"The listener {place.name} has no model {wanted}.", fix=_what_it_has(inspection))
+        return wanted
+    usual = program.candidates
+    if not usual:
+        return None if program.agent is None else _told(program, _first(program, place, inspection))
+    if inspection.known is None:
+        raise OperatorError(
+            f"The listener {place.name} does not have the models that {program.title} asks for, such as {usual[0]}.",
+            fix=f"Say which to use, with `trident run --model MODEL {program.name}`. {_what_it_has(inspection)}",
+        )
+    return None if inspection.known == usual[0] else _told(program, inspection.known)
+
+
+def _first(program: Program, place: Place, inspection: Inspection) -> str:
+    if inspection.gateway.models:
+        return inspection.gateway.models[0]
+    raise OperatorError(
+        f"{program.title} has to be told which model to use, and the listener {place.name} lists none.",
+        fix=f"Say which, as in `trident run --model openai/gpt-4o {program.name}`.",
     )
 
 
-def _first_model(program: Program, place: Place, catalogue: Catalogue) -> str | None:
-    """The model for an agent that has to be told one."""
-    if program.agent is None or program.agent.usual_model is not None:
-        return None
-    if not catalogue.models:
-        raise OperatorError(
-            f"{program.title} has to be told which model to use, and the listener {place.name} has no single one.",
-            fix=f"Say which: `trident run --model PROVIDER/MODEL {program.name}`. "
-            f"It has: {', '.join(catalogue.wildcards) or 'none'}.",
-        )
-    click.echo(f"{program.title} uses {catalogue.models[0]}; choose another with --model.", err=True)
-    return catalogue.models[0]
+def _what_it_has(inspection: Inspection) -> str:
+    if inspection.gateway.models:
+        return f"It lists: {', '.join(inspection.gateway.models)}."
+    return "It lists none by name: write the provider in front, as in openai/gpt-4o."
+
+
+def _told(program: Program, model: str) -> str:
+    click.echo(f"{program.title} uses {model}; choose another with --model.", err=True)
+    return model
 
 
 def _exec(

@@ -204,12 +204,12 @@ def _example(made: ZeroConfig) -> str:
 
 
 def _agent(made: ZeroConfig) -> str:
-    """How to start a coding agent whose own models are there; any other is told which model to use."""
+    """How to start a coding agent: one whose own models are there, else one that is told what to use."""
     providers = {key.provider for key in made.keys.found} | set(made.passed_through)
     for provider, agent in (("anthropic", "claude"), ("openai", "codex")):
         if provider in providers:
             return f"trident run {agent}"
-    return f"trident run claude --model {_example(made)}"
+    return f"trident run --model {_example(made)} claude"
 
 
 def _curl(base: str, model: str) -> str:

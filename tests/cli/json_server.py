@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 class JsonServer:
-    """Answers ``GET /v1/models`` with ``payload`` and any ``POST`` with ``posted``, a status and a payload.
+    """Answers ``GET /v1/models`` with ``payload`` and any ``POST`` with what ``posted`` makes of its body.
 
     Other paths are 404, and so is everything 401 without ``key``. ``requests`` are methods, paths and bodies.
     """
@@ -18,7 +20,7 @@ class JsonServer:
         payload: object,
         *,
         status: int = 200,
-        posted: tuple[int, object] = (404, {}),
+        posted: Callable[[Any], tuple[int, object]] = lambda body: (404, {}),
         key: str | None = None,
     ) -> None:
         self.requests: list[tuple[str, str, bytes]] = []
@@ -26,14 +28,18 @@ class JsonServer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                self._read()
                 self._answer(status if self.path == "/v1/models" else 404, payload)
 
             def do_POST(self) -> None:
-                self._answer(*posted)
+                self._answer(*posted(json.loads(self._read())))
+
+            def _read(self) -> bytes:
+                body = self.rfile.read(int(self.headers.get("content-length", "0")))
+                outer.requests.append((self.command, self.path, body))
+                return body
 
             def _answer(self, found: int, content: object) -> None:
-                read = self.rfile.read(int(self.headers.get("content-length", "0")))
-                outer.requests.append((self.command, self.path, read))
                 allowed = key is None or self.headers["authorization"] == f"Bearer {key}"
                 body = json.dumps(content).encode()
                 self.send_response(found if allowed else 401)

@@ -24,11 +24,25 @@ LISTED = {
         {"id": "openai/gpt-4o-mini", "available": True},
         {"id": "ollama/llama3.2", "available": True},
         {"id": "groq/llama", "available": False},
-        {"id": "anthropic/*", "available": True},
     ]
 }
-DECIDED = (200, {"models": ["anthropic/claude-sonnet-4-5"]})
-UNKNOWN = (404, {"error": {"message": "Unknown model", "code": "model_not_found"}})
+
+
+def decide(body: Any) -> tuple[int, object]:
+    """A listener that knows every model."""
+    return 200, {"models": [body["model"]]}
+
+
+def decide_below_providers(body: Any) -> tuple[int, object]:
+    """A listener that knows models only with their provider."""
+    return decide(body) if "/" in body["model"] else refuse(body)
+
+
+def refuse(body: Any) -> tuple[int, object]:
+    """A listener that knows none."""
+    return 404, {"error": {"message": "Unknown model", "code": "model_not_found"}}
+
+
 RECORDER = """\
 #!{python}
 import json, os, sys
@@ -100,7 +114,7 @@ def desk(tmp_path: Path) -> Desk:
 
 @pytest.fixture
 def gateway(desk: Desk) -> Iterator[JsonServer]:
-    with JsonServer(LISTED, posted=DECIDED) as server:
+    with JsonServer(LISTED, posted=decide) as server:
         desk.note({"models": ("model", server.url), "travel": ("agent", "http://localhost:1")})
         yield server
 
@@ -131,7 +145,7 @@ def test_arguments_after_the_agent_need_no_dashes_and_keep_those_that_are_its_ow
 
 def test_the_small_model_of_claude_code_is_the_alias_for_it(desk: Desk) -> None:
     listed = {"data": [*LISTED["data"], {"id": "arch.claude.code.small.fast"}]}
-    with JsonServer(listed, posted=DECIDED) as server:
+    with JsonServer(listed, posted=decide) as server:
         desk.note({"models": ("model", server.url)})
         desk.run("claude")
         environ = desk.started("claude")[1]
@@ -229,7 +243,7 @@ def test_requests_to_this_machine_go_past_a_proxy(desk: Desk, gateway: JsonServe
 
 
 def test_a_gateway_elsewhere_needs_no_instance(desk: Desk) -> None:
-    with JsonServer(LISTED, posted=DECIDED, key=KEY) as server:
+    with JsonServer(LISTED, posted=decide, key=KEY) as server:
         desk.run("--url", f"{server.url}/v1/", "claude", TRIDENT_API_KEY=KEY)
         assert desk.started("claude")[1]["ANTHROPIC_BASE_URL"] == server.url
 
@@ -263,6 +277,13 @@ def test_a_listener_that_wants_a_key_is_explained(desk: Desk) -> None:
     assert "trident_wrong" not in wrong
 
 
+def test_a_key_that_no_header_can_carry_is_explained(desk: Desk, gateway: JsonServer) -> None:
+    refusal = desk.refusal("claude", TRIDENT_API_KEY="trident_\nx-evil: 1")
+    assert "TRIDENT_API_KEY has characters that no key has." in refusal
+    assert "evil" not in refusal
+    assert gateway.requests == []
+
+
 def test_a_listener_that_does_not_answer_is_explained(desk: Desk) -> None:
     desk.note({"models": ("model", "http://127.0.0.1:1")})
     result = desk.refusal("claude")
@@ -277,25 +298,32 @@ def test_something_else_on_the_port_is_explained(desk: Desk, payload: object, st
         assert f"What answers at {server.url} is not a model listener" in desk.refusal("claude")
 
 
+def test_an_agent_whose_own_names_say_too_little_is_told_the_provider(desk: Desk) -> None:
+    with JsonServer(LISTED, posted=decide_below_providers) as server:
+        desk.note({"models": ("model", server.url)})
+        result = desk.run("claude")
+    assert result.stderr == "Claude Code uses anthropic/claude-sonnet-4-5; choose another with --model.\n"
+    environ = desk.started("claude")[1]
+    assert environ["ANTHROPIC_MODEL"] == environ["ANTHROPIC_DEFAULT_HAIKU_MODEL"] == "anthropic/claude-sonnet-4-5"
+
+
 def test_models_that_the_listener_does_not_know_are_found_out_before_the_agent_starts(desk: Desk) -> None:
-    with JsonServer(LISTED, posted=UNKNOWN) as server:
+    with JsonServer(LISTED, posted=refuse) as server:
         desk.note({"models": ("model", server.url)})
         usual, named = desk.refusal("claude"), desk.refusal("--model", "gpt-9", "claude")
-        codex = desk.refusal("codex")
-    assert "does not know the models that Claude Code asks for" in usual
-    assert "`trident run --model anthropic/claude-sonnet-4-5 claude`" in usual
+    assert "does not have the models that Claude Code asks for, such as claude-sonnet-4-5." in usual
+    assert "`trident run --model MODEL claude`. It lists: openai/gpt-4o-mini, ollama/llama3.2." in usual
     assert "The listener models has no model gpt-9." in named
-    assert "It has: openai/gpt-4o-mini, ollama/llama3.2, anthropic/*." in named
-    assert "`trident run --model openai/gpt-4o-mini codex`" in codex
+    assert "It lists: openai/gpt-4o-mini, ollama/llama3.2." in named
     assert not (desk.folder / "claude.json").exists()
 
 
 def test_an_agent_that_has_to_be_told_a_model_is_not_started_without(desk: Desk) -> None:
-    with JsonServer({"data": [{"id": "openai/*"}]}, posted=DECIDED) as server:
+    with JsonServer({"data": []}, posted=decide) as server:
         desk.note({"models": ("model", server.url)})
-        result = desk.refusal("opencode")
-    assert "opencode has to be told which model to use" in result
-    assert "It has: openai/*." in result
+        refusal = desk.refusal("opencode")
+    assert "opencode has to be told which model to use, and the listener models lists none." in refusal
+    assert "`trident run --model openai/gpt-4o opencode`" in refusal
 
 
 def test_which_listener_is_meant_has_to_be_clear(desk: Desk, gateway: JsonServer) -> None:

@@ -101,6 +101,22 @@ def test_the_block_says_what_was_found_what_was_not_and_how_to_go_on(
     assert '"model":"anthropic/' in shown["try it"]
 
 
+@pytest.mark.parametrize(
+    ("variable", "command"),
+    [
+        ("OPENAI_API_KEY", "trident run codex"),
+        ("DEEPSEEK_API_KEY", "trident run --model deepseek/deepseek-chat claude"),
+        ("GROQ_API_KEY", "trident run --model groq/MODEL claude"),
+    ],
+)
+def test_the_block_shows_a_coding_agent_that_can_be_started(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str, command: str
+) -> None:
+    monkeypatch.setenv(variable, SECRET)
+    usage = zero_sections(made(folder))[-1]
+    assert command in [row.facts[0] for row in usage.rows if row.name == "coding agents"]
+
+
 def test_with_passthrough_the_other_providers_get_the_clients_own_key(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
