@@ -37,7 +37,7 @@ class TemplateName(click.Choice):  # type: ignore[type-arg]  # click 8.1 has no 
 @click.command("init")
 @click.option("-t", "--template", type=TemplateName(TEMPLATES), help="Which one; asked for on a terminal if left out.")
 @click.option("--from-env", is_flag=True, help="Instead: what `trident up` makes of the provider keys there are.")
-@zero_options
+@zero_options("With --from-env")
 @click.option(
     "-o",
     "--output",

@@ -36,7 +36,7 @@ DEFAULT_FILES = (Path("config.yaml"), Path("plano_config.yaml"))
     help="Gateway processes; they share the ports and one Triton.",
 )
 @click.option("--watch", is_flag=True, help="Reload FILE whenever it changes, as `trident reload` does.")
-@zero_options
+@zero_options("Without FILE")
 @click.option("--print-config", is_flag=True, help="Print the configuration that is used without FILE, and exit.")
 @plano_up_options
 @state_dir_option

@@ -61,13 +61,11 @@ class ZeroConfig:
     variables: Mapping[str, str]
 
 
-def zero_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """``--port``, ``--ollama``, ``--vllm`` and ``--passthrough``, handed to the command as one argument ``zero``."""
+def zero_options(when: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``--port``, ``--ollama``, ``--vllm`` and ``--passthrough``, handed to the command as one argument ``zero``.
 
-    @functools.wraps(command)
-    def with_zero(*, port: int | None, ollama: str | None, vllm: str | None, passthrough: bool, **others: Any) -> Any:
-        return command(zero=ZeroOptions(port, ollama, vllm, passthrough), **others)
-
+    ``when`` says in their help what they are for.
+    """
     options = [
         click.option(
             "--port",
@@ -75,32 +73,42 @@ def zero_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "port",
             type=click.IntRange(1, 65535),
             show_default=str(DEFAULT_PORT),
-            help="Without FILE: the port of the gateway.",
+            help=f"{when}: the port of the gateway.",
         ),
         click.option(
             "--ollama",
             is_flag=False,
             flag_value="http://127.0.0.1:11434",
             metavar="[URL]",
-            help="Without FILE: also the models of the Ollama on this machine.",
+            help=f"{when}: also the models of the Ollama on this machine.",
         ),
         click.option(
             "--vllm",
             is_flag=False,
             flag_value="http://127.0.0.1:8000",
             metavar="[URL]",
-            help="Without FILE: also the models of the vLLM on this machine.",
+            help=f"{when}: also the models of the vLLM on this machine.",
         ),
         click.option(
             "--passthrough",
             is_flag=True,
-            help="Without FILE: also the providers that there is no key of; they get the client's own.",
+            help=f"{when}: also the providers that there is no key of; they get the client's own.",
         ),
     ]
-    decorated = with_zero
-    for option in reversed(options):
-        decorated = option(decorated)
-    return decorated
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def with_zero(
+            *, port: int | None, ollama: str | None, vllm: str | None, passthrough: bool, **others: Any
+        ) -> Any:
+            return command(zero=ZeroOptions(port, ollama, vllm, passthrough), **others)
+
+        decorated: Callable[..., Any] = with_zero
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
 
 
 def make_zero_config(options: ZeroOptions, folder: Path) -> ZeroConfig:
@@ -205,10 +213,12 @@ def _example(made: ZeroConfig) -> str:
 
 def _agent(made: ZeroConfig) -> str:
     """How to start a coding agent: one whose own models are there, else one that is told what to use."""
-    providers = {key.provider for key in made.keys.found} | set(made.passed_through)
+    found = {key.provider for key in made.keys.found}
     for provider, agent in (("anthropic", "claude"), ("openai", "codex")):
-        if provider in providers:
+        if provider in found:
             return f"trident run {agent}"
+    if made.passed_through:
+        return "trident run --own-key claude"
     return f"trident run --model {_example(made)} claude"
 
 
