@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from router.config.filters import CREDENTIAL_HEADERS
 from router.context import RequestContext
-from router.telemetry.tracing import NOT_TRACED, current_span
+from router.telemetry.tracing import NOT_TRACED, current_span, trace_headers
 
-_FORWARDED = ("tracestate", "baggage", "accept-language")
+_FORWARDED = ("baggage", "accept-language")
 
 
 class HeaderForwarding:
@@ -29,6 +29,4 @@ class HeaderForwarding:
         }
         headers["x-request-id"] = context.request_id
         span = current_span()
-        if (traceparent := (context.span if span is NOT_TRACED else span).traceparent) is not None:
-            headers["traceparent"] = traceparent
-        return headers
+        return {**headers, **trace_headers(context.span if span is NOT_TRACED else span, context.headers)}

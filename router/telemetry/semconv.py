@@ -1,7 +1,7 @@
 """Every metric, span and attribute name that Trident emits.
 
-``gen_ai.*``, ``http.*``, ``rpc.*``, ``server.*`` and ``error.*`` are OpenTelemetry's semantic conventions (a test pins
-them to the published ones); ``trident.*`` are our own.
+``trident.*`` are our own, everything else is OpenTelemetry's semantic conventions (a test pins them to the published
+ones).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ GEN_AI_CLIENT_TOKEN_USAGE = "gen_ai.client.token.usage"  # noqa: S105
 
 # Attributes of metrics and spans.
 LISTENER = "trident.listener"
-STATUS_CLASS = "http.response.status_class"
+STATUS_CLASS = "trident.status_class"
 ROUTE_REASON = "trident.route.reason"
 ROUTE = "trident.route"
 CONFIDENCE = "trident.route.confidence"
@@ -67,12 +67,8 @@ HTTP_ROUTE = "http.route"
 HTTP_STATUS = "http.response.status_code"
 REQUEST_HEADER = "http.request.header"  # followed by a dot and the header's name
 URL_PATH = "url.path"
-URL_SCHEME = "url.scheme"
-SERVER_ADDRESS = "server.address"
-SERVER_PORT = "server.port"
-RPC_SYSTEM = "rpc.system"
-RPC_SERVICE = "rpc.service"
-RPC_METHOD = "rpc.method"
+RPC_SYSTEM = "rpc.system.name"
+RPC_METHOD = "rpc.method"  # in full, with its service
 
 OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"
@@ -128,6 +124,8 @@ SIGNAL_SNIPPET = "trident.signal.snippet"
 # Span names; those with a subject are followed by a space and it.
 CHAT = "chat"
 EMBEDDINGS = "embeddings"
+MODERATIONS = "moderations"
+COUNT_TOKENS = "count_tokens"
 INVOKE_AGENT = "invoke_agent"
 EXECUTE_TOOL = "execute_tool"
 FILTER_SPAN = "filter"
@@ -150,4 +148,8 @@ TOOL_RESULT_EVENT = "tool_result"
 SIGNAL_EVENT = "signal"
 
 # What a path asks of a provider; everything else is a conversation.
-OPERATIONS = {"/v1/embeddings": EMBEDDINGS}
+OPERATIONS = {
+    "/v1/embeddings": EMBEDDINGS,
+    "/v1/moderations": MODERATIONS,
+    "/v1/messages/count_tokens": COUNT_TOKENS,
+}

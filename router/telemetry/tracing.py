@@ -26,8 +26,10 @@ AttributeValue: TypeAlias = str | bool | int | float | list[str]
 MAX_SPANS = 256  # of one trace; those after them are not recorded
 MAX_EVENTS = 64  # of one span
 
-# Version ff and ids of zeros only are invalid.
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
+# Version ff and ids of zeros only are invalid; later versions may have more behind what version 00 has.
+_TRACEPARENT = re.compile(
+    r"(?!ff)(?:00(?!.{54})|(?!00)[0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?"
+)
 _NO_TRACE = "0" * 32
 _RANDOM_BITS = 63
 
@@ -133,7 +135,7 @@ class Span:
         entered = _ENTERED.get()
         _ENTERED.set(None if entered is None else entered[1])
         if exc is not None and self.error is None:
-            self.fail(getattr(exc, "code", None) or type(exc).__name__)
+            self.fail(error_of(exc))
         self.end()
 
 
@@ -181,6 +183,30 @@ class Unrecorded(Span):
 
 
 NOT_TRACED = Unrecorded()
+
+
+def error_of(exc: BaseException) -> str:
+    """What an exception is called on a span: the code of its class, which are a closed set, else its class.
+
+    What an upstream says in an error of its own is no part of it.
+    """
+    code = getattr(type(exc), "code", None)
+    return code if isinstance(code, str) else type(exc).__name__
+
+
+def trace_headers(span: Span, headers: Mapping[str, str]) -> dict[str, str]:
+    """What whoever is called for ``span`` gets to see of the trace, for a client that sent ``headers``.
+
+    ``tracestate`` goes along where the trace is the client's own: it says nothing about any other.
+    """
+    traceparent = span.traceparent
+    if traceparent is None:
+        return {}
+    given, state = headers.get("traceparent"), headers.get("tracestate")
+    if given is None or state is None or given[3:35] != traceparent[3:35]:
+        return {"traceparent": traceparent}
+    return {"traceparent": traceparent, "tracestate": state}
+
 
 # The span that is entered, and what was entered around it.
 _ENTERED: ContextVar[tuple[Span, Any] | None] = ContextVar("entered spans", default=None)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from router.errors import ModelUnavailable
 from router.telemetry import semconv
-from router.telemetry.tracing import AttributeValue, current_span
+from router.telemetry.tracing import AttributeValue, current_span, error_of
 from router.triton.metadata import (
     IndexEntry,
     ModelConfig,
@@ -125,7 +125,7 @@ class TritonClient:
                     if answer.parameters[_IS_FINAL].bool_param:
                         return
         except (ModelUnavailable, asyncio.CancelledError) as exc:
-            span.fail(getattr(exc, "code", None) or type(exc).__name__)
+            span.fail(error_of(exc))
             raise
         finally:
             span.end()
@@ -236,8 +236,7 @@ def _span_name(method: str) -> str:
 def _attributes(method: str, model: str) -> dict[str, AttributeValue]:
     return {
         semconv.RPC_SYSTEM: "grpc",
-        semconv.RPC_SERVICE: semconv.TRITON_SERVICE,
-        semconv.RPC_METHOD: method,
+        semconv.RPC_METHOD: _span_name(method),
         semconv.MODEL: model,
     }
 

@@ -28,6 +28,7 @@ from router.dialects.openai_chat_stream import without_usage
 from router.dialects.registry import CLIENT_DIALECTS
 from router.dialects.sse import EventSplitter, split
 from router.errors import InvalidRequest, UpstreamError, UpstreamProtocolError, UpstreamStatus
+from router.telemetry.tracing import trace_headers
 from router.upstream.http import Exchange, HttpClient, UpstreamResponse
 from router.upstream.service import Call, ChatService
 
@@ -36,7 +37,7 @@ UNTRANSLATED_HEADER = "x-trident-untranslated"
 _MAX_ERROR_BYTES = 64 * 1024
 _MAX_RETRY_AFTER_S = 3600.0
 # End-to-end headers that say nothing about who the client is. Credentials are never among them.
-_FORWARDED_HEADERS = ("tracestate", "baggage", "accept-language", "x-model-affinity")
+_FORWARDED_HEADERS = ("baggage", "accept-language", "x-model-affinity")
 
 _INDEX = re.compile(r"\[\d+\]")
 
@@ -241,8 +242,7 @@ def forwarded_headers(context: RequestContext, call: Call) -> dict[str, str]:
     """
     headers = {name: context.headers[name] for name in _FORWARDED_HEADERS if name in context.headers}
     headers["x-request-id"] = context.request_id
-    if (traceparent := context.span.traceparent) is not None:
-        headers["traceparent"] = traceparent
+    headers.update(trace_headers(context.span, context.headers))
     for name, value in context.upstream_headers.items():
         if value is not None:
             headers[name] = value

@@ -366,7 +366,7 @@ async def test_all_workers_are_counted_in_one_place_and_a_second_instance_has_a_
         await ask(other)
         assert noted(state_dir)["admin"] != noted(other_state)["admin"]
         for state, count in ((state_dir, 6), (other_state, 1)):
-            wanted = f'trident_requests_total{{trident_listener="travel",http_response_status_class="2xx"}} {count}\n'
+            wanted = f'trident_requests_total{{trident_listener="travel",trident_status_class="2xx"}} {count}\n'
             async with timeout(20):
                 while wanted not in await scraped(noted(state)["admin"]):
                     await asyncio.sleep(0.1)

@@ -60,7 +60,7 @@ async def test_what_a_worker_counts_is_scraped(tmp_path: Path) -> None:
         await channel.close()
         await until(lambda: observer.merged.families() and not observer.merged.workers)
         _, _, body = await get(admin_port(observer), "/metrics")
-    assert b'trident_requests_total{trident_listener="web",http_response_status_class="2xx"} 3\n' in body
+    assert b'trident_requests_total{trident_listener="web",trident_status_class="2xx"} 3\n' in body
     assert b"trident_build_info{" in body
     assert f'trident_config_info{{trident_config_hash="{config_hash(configured())}"}} 1\n'.encode() in body
     assert b"trident_workers 0\n" in body

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.telemetry.tracing import MAX_EVENTS, MAX_SPANS, NOT_TRACED, Sampler, Span, Unrecorded, current_span
+from router.errors import UpstreamStatus
+from router.telemetry.tracing import (
+    MAX_EVENTS,
+    MAX_SPANS,
+    NOT_TRACED,
+    Sampler,
+    Span,
+    Unrecorded,
+    current_span,
+    trace_headers,
+)
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
@@ -43,6 +53,7 @@ def test_a_request_without_a_trace_begins_one() -> None:
         f"00-{TRACE.upper()}-{PARENT}-01",
         f"00-{TRACE}-{PARENT}",
         f"00-{TRACE}-{PARENT}-0\r\nx: y",
+        f"{SAMPLED}-more",  # for versions to come only
     ],
 )
 def test_what_is_no_trace_context_is_passed_over(traceparent: str) -> None:
@@ -160,3 +171,31 @@ def test_ending_twice_changes_nothing() -> None:
 @given(st.text(max_size=80))
 def test_whatever_a_client_sends_a_trace_begins(traceparent: str) -> None:
     assert len(begin({"traceparent": traceparent}).trace_id) == 32
+
+
+def test_a_later_version_may_say_more() -> None:
+    assert begin({"traceparent": f"01{SAMPLED[2:]}-more"}).trace_id == TRACE
+
+
+class _Odd(Exception):
+    def code(self) -> int:
+        return 14
+
+
+def test_a_span_names_failures_by_words_of_the_code() -> None:
+    said_by_upstream = UpstreamStatus("No.", status=500, code="an agent's own word", type_="t")
+    for exc, error in ((said_by_upstream, "upstream_error"), (_Odd(), "_Odd"), (SystemExit(2), "SystemExit")):
+        span = begin({})
+        with pytest.raises(type(exc)), span:
+            raise exc
+        assert (span.error, span.attributes["error.type"]) == (error, error)
+
+
+def test_trace_state_goes_along_with_its_own_trace_only() -> None:
+    own = {"traceparent": SAMPLED, "tracestate": "vendor=1"}
+    span = begin(own)
+    assert trace_headers(span, own) == {"traceparent": span.traceparent, "tracestate": "vendor=1"}
+    foreign = {"traceparent": "nonsense", "tracestate": "vendor=1"}
+    assert trace_headers(begin(foreign), foreign).keys() == {"traceparent"}
+    assert trace_headers(begin(foreign, ratio=0.0), foreign) == {}
+    assert trace_headers(begin(own, ratio=0.0), own) == own
