@@ -40,7 +40,7 @@ _COMMON: tuple[Column, ...] = (
 _USAGE: tuple[Column, ...] = (("tokens in/out", tokens_of), ("cost", _cost))
 _TABLES: tuple[tuple[str, str, tuple[Column, ...]], ...] = (
     ("listeners", "LISTENER", (("in flight", _count("in_flight")), *_COMMON, *_USAGE)),
-    ("agents", "AGENT", _COMMON),
+    ("agents", "AGENT", (*_COMMON, _USAGE[0])),
     ("models", "MODEL", (*_COMMON, *_USAGE)),
 )
 _COUNTS = ("routes", "signals", "quality", "degraded", "dropped")

@@ -40,7 +40,7 @@ class ObservedAgent:
 
     async def stream(self, request: ChatRequest, context: RequestContext) -> AsyncGenerator[bytes, None]:
         """The answer as events in the client's dialect."""
-        with _Call(self.name, context, self._metrics) as call:
+        with _Call(self.name, context, self._metrics, stream=True) as call:
             async with aclosing(self._agent.stream(request, call.context)) as events:
                 async for data in events:
                     call.began()
@@ -48,7 +48,7 @@ class ObservedAgent:
 
     async def chunks(self, request: ChatRequest, context: RequestContext) -> AsyncGenerator[list[JsonObject], None]:
         """The answer as batches of canonical chunks."""
-        with _Call(self.name, context, self._metrics) as call:
+        with _Call(self.name, context, self._metrics, stream=True) as call:
             async with aclosing(self._agent.chunks(request, call.context)) as batches:
                 async for batch in batches:
                     call.began()
@@ -58,9 +58,10 @@ class ObservedAgent:
 class _Call:
     """One call of an agent. ``context`` is the request's, with a span and tokens of its own: agents may run at once."""
 
-    __slots__ = ("_agent", "_began_s", "_metrics", "_request_context", "_started", "context")
+    __slots__ = ("_agent", "_began_s", "_metrics", "_request_context", "_started", "_stream", "context")
 
-    def __init__(self, agent: str, context: RequestContext, metrics: Metrics) -> None:
+    def __init__(self, agent: str, context: RequestContext, metrics: Metrics, *, stream: bool = False) -> None:
+        self._stream = stream
         self._agent = agent
         self._metrics = metrics
         self._request_context = context
@@ -78,6 +79,7 @@ class _Call:
                     semconv.AGENT_ID: self._agent,
                     semconv.AGENT_NAME: self._agent,
                     semconv.UPSTREAM: self._agent,
+                    **({semconv.REQUEST_STREAM: True} if self._stream else {}),
                 },
             )
         self._started = time.perf_counter()
@@ -102,6 +104,8 @@ class _Call:
         )
         usage, span = self.context.usage, self.context.span
         if usage is not None:
+            tokens = {"input": usage.input, "output": usage.output}
+            self._metrics.tokens_counted(semconv.INVOKE_AGENT, self._agent, provider="", model="", tokens=tokens)
             said = self._request_context.usage
             self._request_context.usage = usage if said is None else _total(said, usage)
             if span.recording:

@@ -151,8 +151,8 @@ def _upstreams(now: Snapshot, before: Snapshot) -> tuple[dict[str, Row], dict[st
         row.first_tokens.append(whole)
         row.recent_first_tokens.append(part)
     for labels, value in now.series(catalogue.TOKEN_USAGE):
-        if isinstance(value, HistogramValue) and labels[semconv.OPERATION] != semconv.INVOKE_AGENT:
-            _add_tokens(models[_model(labels)], labels, value.sum)
+        if isinstance(value, HistogramValue):
+            _add_tokens(row_of(labels), labels, value.sum)
     for labels, value in now.series(catalogue.COST):
         name = labels[semconv.REQUEST_MODEL]
         if name in models:

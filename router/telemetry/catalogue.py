@@ -69,7 +69,7 @@ TOKEN_USAGE = Definition(
     "histogram",
     "Tokens of one answer.",
     "{token}",
-    (*_GEN_AI, semconv.TOKEN_TYPE),
+    (*_GEN_AI, semconv.UPSTREAM, semconv.TOKEN_TYPE),
     _TOKENS,
 )
 TOKENS = Definition(

@@ -120,11 +120,13 @@ class Metrics:
         if first_byte_s is not None:
             self._first_chunks.record(first_byte_s, operation, provider, label, upstream)
 
-    def tokens_counted(self, operation: str, provider: str, model: str, tokens: Mapping[str, int]) -> None:
-        """One answer had so many tokens, by type: ``input`` and ``output``."""
+    def tokens_counted(
+        self, operation: str, upstream: str, *, provider: str, model: str, tokens: Mapping[str, int]
+    ) -> None:
+        """One answer of a provider or agent had so many tokens, by type: ``input`` and ``output``."""
         label = self.model_label(model) if model else ""
         for kind, count in tokens.items():
-            self._token_usage.record(count, operation, provider, label, kind)
+            self._token_usage.record(count, operation, provider, label, upstream, kind)
 
     def used(self, listener: str, key: str, model: str, tokens: Mapping[str, int], cost_usd: float | None) -> None:
         """A request used so many tokens, by type, and cost that; ``key`` is the name of an API key, or empty."""

@@ -137,7 +137,7 @@ class _FallbackUpstream:
         """A whole answer of the first one that gives one. Raises ``GatewayError``, the most telling of all tries."""
 
         async def whole(search: Search, choice: Choice) -> bytes:
-            tried = self._try(search, choice, context)
+            tried = self._try(search, choice, context, stream=False)
             try:
                 answer = await choice.member.upstream.complete(_for_model(request, choice), context)
             except GatewayError as exc:
@@ -224,14 +224,14 @@ class _FallbackUpstream:
         search.start_over()
         return search.next(shared.clock())
 
-    def _try(self, search: Search, choice: Choice, context: RequestContext) -> Try:
+    def _try(self, search: Search, choice: Choice, context: RequestContext, *, stream: bool) -> Try:
         search.began(choice)
-        return Try(choice, context, self._shared.clock, self._shared.metrics)
+        return Try(choice, context, self._shared.clock, self._shared.metrics, stream=stream)
 
     async def _begin(self, search: Search, choice: Choice, request: ChatRequest, context: RequestContext) -> _Begun:
         """One try, up to its first event."""
         events = choice.member.upstream.stream(_for_model(request, choice), context)
-        tried = self._try(search, choice, context)
+        tried = self._try(search, choice, context, stream=True)
         try:
             first = await self._first(events, choice.member.name)  # a generator that raises is closed
         except GatewayError as exc:

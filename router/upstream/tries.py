@@ -41,7 +41,15 @@ class Try:
         "context",
     )
 
-    def __init__(self, choice: Choice, context: RequestContext, clock: Callable[[], float], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        choice: Choice,
+        context: RequestContext,
+        clock: Callable[[], float],
+        metrics: Metrics,
+        *,
+        stream: bool = False,
+    ) -> None:
         now = clock()
         self._clock = clock
         self._metrics = metrics
@@ -62,6 +70,8 @@ class Try:
                 semconv.UPSTREAM: self._member.name,
                 semconv.ATTEMPT: len(context.attempts),
             }
+            if stream:
+                attributes[semconv.REQUEST_STREAM] = True
             context.span = self._parent.child(f"{self._operation} {choice.candidate.model}", "client", attributes)
 
     def began(self) -> None:
@@ -91,7 +101,9 @@ class Try:
             member.latency.answered_whole(attempt.model, took_s, now)
         if self.context.usage is not None:
             tokens = {"input": self.context.usage.input, "output": self.context.usage.output}
-            self._metrics.tokens_counted(self._operation, self._provider, attempt.model, tokens)
+            self._metrics.tokens_counted(
+                self._operation, member.name, provider=self._provider, model=attempt.model, tokens=tokens
+            )
             generating_s = took_s - (attempt.first_byte_s or 0.0)
             member.latency.generated(attempt.model, self.context.usage.output, generating_s, now)
 

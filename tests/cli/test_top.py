@@ -25,7 +25,9 @@ def busy(instance: ObservedInstance) -> None:
     metrics.operation_finished(
         "invoke_agent", "weather", provider="", model="", error="timeout", duration_s=0.2, first_byte_s=None
     )
-    metrics.tokens_counted("chat", "openai", "gpt-4o", {"input": 1200, "output": 340})
+    metrics.tokens_counted(
+        "chat", "openai/gpt-4o", provider="openai", model="gpt-4o", tokens={"input": 1200, "output": 340}
+    )
     metrics.used("models", "", "openai/gpt-4o", {"input": 1200, "output": 340}, 0.0042)
     metrics.guard_judged("jailbreak", "block")
     metrics.degraded("orchestrator")

@@ -101,7 +101,9 @@ def test_models_have_their_tokens_and_cost_under_one_name() -> None:
     metrics, merged = counted()
     call(metrics)
     call(metrics, error="timeout")
-    metrics.tokens_counted("chat", "openai", "gpt-4o", {"input": 100, "output": 20})
+    metrics.tokens_counted(
+        "chat", "openai/gpt-4o", provider="openai", model="gpt-4o", tokens={"input": 100, "output": 20}
+    )
     metrics.used("models", "", "openai/gpt-4o", {"input": 100, "output": 20}, 0.25)
     fields = overview(snapshot(merged, 10), snapshot(merged, 10))
     model = row(fields, "models", "openai/gpt-4o")
