@@ -30,6 +30,7 @@ class Resource(NamedTuple):
 
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_MAX_ERROR_CHARS = 64  # an upstream's own code may be anything
 CLIENT_CLOSED_REQUEST = 499  # nginx's number for it: no response was possible
 
 
@@ -93,8 +94,10 @@ def access_entry(context: RequestContext, outcome: Outcome, cost_usd: float | No
         "status": outcome.status,
         "duration_ms": round(outcome.duration_s * 1000, 2),
     }
-    if context.span.recording:
-        entry["trace_id"] = context.span.trace_id
+    if context.error_code is not None:
+        entry["error"] = context.error_code[:_MAX_ERROR_CHARS]
+    if context.span.traceparent is not None:
+        entry["trace_id"] = context.span.trace_id  # also of a trace that is not sampled here
     if context.decision is not None:
         entry["route"] = context.decision.routes
         entry["reason"] = context.decision.reason

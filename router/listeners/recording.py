@@ -12,7 +12,7 @@ import orjson
 
 from router.context import RequestContext
 from router.pricing import PriceTable
-from router.telemetry import frames, semconv
+from router.telemetry import catalogue, frames, semconv
 from router.telemetry.channel import Sink
 from router.telemetry.metrics import Metrics
 from router.telemetry.tracing import AttributeValue, Sampler
@@ -31,6 +31,8 @@ _MAX_HEADER_CHARS = 256
 
 _UNTRACED_PATHS = frozenset({"/healthz", "/readyz"})
 _SERVER_ERROR = 500
+_BROKEN_STREAM = "stream_broken"  # the status had gone out before
+_CONVERSATION_HEADER = "x-model-affinity"
 
 
 class Recorder(Protocol):
@@ -142,7 +144,7 @@ class RequestRecorder:
         message = {
             "type": "request",
             "trace": frames.trace_fields(context.span.trace) if context.span.recording else None,
-            "exchange": self._exchange(context, outcome) if self._conversations and context.conversation else None,
+            "exchange": self._told_exchange(context, outcome),
             "dialect": context.dialect,
             "stream": outcome.stream,
         }
@@ -176,6 +178,10 @@ class RequestRecorder:
                 span.set(f"{semconv.REQUEST_HEADER}.{name.lower()}", [value[:_MAX_HEADER_CHARS]])
         if outcome.status >= _SERVER_ERROR:
             span.fail(str(outcome.status))
+        elif outcome.stream and context.error_code is not None:
+            span.fail(_BROKEN_STREAM)
+        if (conversation := context.headers.get(_CONVERSATION_HEADER)) is not None:
+            span.set(semconv.CONVERSATION_ID, conversation[:_MAX_HEADER_CHARS])
         if span.trace.dropped:
             span.set(semconv.SPANS_DROPPED, span.trace.dropped)
         span.end()
@@ -190,6 +196,15 @@ class RequestRecorder:
             for prefix in self._header_prefixes
             if name.lower().startswith(prefix) and len(name) > len(prefix)
         }
+
+    def _told_exchange(self, context: RequestContext, outcome: Outcome) -> dict[str, Any] | None:
+        if not (self._conversations and context.conversation):
+            return None
+        try:
+            return self._exchange(context, outcome)
+        except (TypeError, ValueError):  # nested deeper than JSON is written here
+            self._metrics.registry.sum(catalogue.TELEMETRY_DROPPED).add(1, "exchanges")
+            return None
 
     def _exchange(self, context: RequestContext, outcome: Outcome) -> dict[str, Any]:
         messages = context.conversation

@@ -104,6 +104,7 @@ class PreferenceRouter:
                 chosen = () if decision.route is None else (decision.route,)
                 span.attributes.update(decision_attributes(decision, chosen))
         self._metrics.route_decided(self._listener, decision.reason)
+        context.span.set(semconv.PREFERENCE, decision.route)
         if decision.route is not None:
             # The names of a request's own preferences are an open set.
             route = decision.route if inline is None else _INLINE

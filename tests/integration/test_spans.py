@@ -268,3 +268,77 @@ async def test_no_prompt_and_no_key_is_in_a_span(world: World) -> None:
     assert "s3cret" not in said
     assert "client-key" not in said
     assert "Bearer" not in said
+
+
+async def test_a_stream_that_breaks_is_an_error_although_its_status_was_sent(world: World) -> None:
+    world.weather.behaviour = agents.die_midstream()
+    answer = await world.running.ask("any", listener="travel", stream=True, text="weather")
+    told = await world.running.told.newest()
+    assert (answer.status, told.root.attributes["http.response.status_code"]) == (200, 200)
+    assert (told.root.error, told.root.attributes["error.type"]) == ("stream_broken", "stream_broken")
+    assert told.span("invoke_agent weather").error == "upstream_unreachable"
+    line = world.running.access.lines[-1]
+    assert (line["status"], line["error"]) == (200, "upstream_unreachable")
+
+
+async def test_what_is_nested_too_deep_to_be_told_costs_no_access_line_and_no_trace(world: World) -> None:
+    deep: object = "end"
+    for _ in range(300):
+        deep = [deep]
+    content = [{"type": "text", "text": "Hello.", "more": deep}]
+    answer = await world.running.ask("any", listener="travel", text=[{"role": "user", "content": content}])
+    told = await world.running.told.newest()
+    assert told.message["exchange"] is None
+    assert told.root.attributes["http.response.status_code"] == answer.status
+    [line] = world.running.access.lines
+    assert line["status"] == answer.status
+    assert world.running.recorded.count(semconv.TELEMETRY_DROPPED, "exchanges") == 1
+
+
+async def test_the_state_of_a_trace_that_is_not_the_clients_goes_nowhere(world: World) -> None:
+    for sent in (
+        {"tracestate": "vendor=1"},
+        {**SENT, "traceparent": "00-nonsense"},
+        {**SENT, "traceparent": "00-" + "0" * 52},
+    ):
+        await world.running.ask("gpt-4o", headers=sent)
+        for received in (world.fakes["openai"].requests[-1], world.gate.requests[-1]):
+            assert "tracestate" not in received.headers
+            assert TRACE not in received.headers["traceparent"]
+    assert (await world.running.told.newest(3)).message["trace"]["state"] == ""
+
+
+async def test_unsampled_requests_are_found_in_the_log_by_the_clients_trace(world: World) -> None:
+    await world.running.ask("gpt-4o", headers={"traceparent": f"00-{TRACE}-00f067aa0ba902b7-00"})
+    assert (await world.running.told.newest()).message["trace"] is None
+    assert world.running.access.lines[-1]["trace_id"] == TRACE
+
+
+async def test_spans_say_which_conversation_and_preference_it_was_and_whether_it_streams(world: World) -> None:
+    await world.running.ask("gpt-4o", text="Write code.", stream=True, headers={"x-model-affinity": "talk-1"})
+    told = await world.running.told.newest()
+    assert told.root.attributes[semconv.CONVERSATION_ID] == "talk-1"
+    assert told.root.attributes[semconv.PREFERENCE] == "code"
+    assert told.span("chat claude").attributes[semconv.REQUEST_STREAM] is True
+    await world.running.ask("any", listener="travel", text="weather", stream=True)
+    told = await world.running.told.newest(2)
+    assert told.span("invoke_agent weather").attributes[semconv.REQUEST_STREAM] is True
+
+
+async def test_tokens_are_known_by_agent(world: World) -> None:
+    await world.running.ask("any", listener="travel", text="weather")
+    told = await world.running.told.newest()
+    used = told.span("invoke_agent weather").attributes[semconv.INPUT_TOKENS]
+    series = {
+        tuple(labels): value
+        for labels, value in world.running.recorded.registry.snapshot()[semconv.GEN_AI_CLIENT_TOKEN_USAGE]
+    }
+    assert series["invoke_agent", "", "", "weather", "input"][-1] == used > 0
+
+
+async def test_other_apis_are_operations_of_their_own(world: World) -> None:
+    body = {"model": "anthropic/claude", "messages": [{"role": "user", "content": "Hello."}]}
+    await world.running.post("/v1/messages/count_tokens", body)
+    assert (await world.running.told.newest()).span("count_tokens claude").kind == "client"
+    await world.running.post("/v1/moderations", {"model": "openai/gpt-4o", "input": "Hello."})
+    assert (await world.running.told.newest(2)).span("moderations gpt-4o").kind == "client"
