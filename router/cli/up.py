@@ -16,7 +16,14 @@ from router.cli.plano import plano_up_options
 from router.cli.ports import PortTakenError
 from router.cli.status import print_status
 from router.cli.supervisor import Supervisor, UpOptions
-from router.cli.zero_config import ZeroOptions, make_zero_config, write_zero_config, zero_options, zero_sections
+from router.cli.zero_config import (
+    ZeroOptions,
+    example_call,
+    make_zero_config,
+    write_zero_config,
+    zero_options,
+    zero_sections,
+)
 from router.config import ConfigErrors, LoadedConfig, load_config
 from router.errors import OperatorError
 
@@ -107,10 +114,13 @@ def _load_zero_config(options: ZeroOptions, state_dir: Path, err: Console) -> Lo
     except ConfigErrors as error:  # an address of the environment that is none
         print_problems(error.problems, path, err)
         raise SystemExit(error.exit_code) from error
+    out = Console()
     print_status(
-        Console(),
+        out,
         "no config.yaml here: a gateway from the keys in the environment",
         zero_sections(made),
         f"Its configuration: {path}",
     )
+    # Outside the frame, so that it can be copied.
+    out.out(f"Try it: {example_call(made)}", highlight=False)
     return loaded

@@ -180,18 +180,24 @@ def zero_sections(made: ZeroConfig) -> tuple[Section, ...]:
     return (
         Section("Found", tuple(found)),
         Section("Not usable", tuple(unusable)),
-        Section("Not set", (Row(", ".join(absent)),) if absent else ()),
+        Section("Not set", (Row("none of", (", ".join(absent),)),) if absent else ()),
         Section(
             "How to use it",
             (
                 Row("OpenAI SDKs", (f"OPENAI_BASE_URL={base}/v1",)),
                 Row("Anthropic SDKs", (f"ANTHROPIC_BASE_URL={base}",)),
                 Row("coding agents", (_agent(made),)),
-                Row("try it", (_curl(base, _example(made)),)),
                 Row("keep it", ("trident init --from-env",)),
             ),
         ),
     )
+
+
+def example_call(made: ZeroConfig) -> str:
+    """A line for the shell that asks a model which is there."""
+    body = {"model": _example(made), "messages": [{"role": "user", "content": "Hello"}]}
+    url = f"http://localhost:{made.port}/v1/chat/completions"
+    return f"curl {url} -H 'Content-Type: application/json' -d '{json.dumps(body, separators=(',', ':'))}'"
 
 
 def _models_of(server: LocalServer) -> str:
@@ -220,11 +226,6 @@ def _agent(made: ZeroConfig) -> str:
     if made.passed_through:
         return "trident run --own-key claude"
     return f"trident run --model {_example(made)} claude"
-
-
-def _curl(base: str, model: str) -> str:
-    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hello"}]}, separators=(",", ":"))
-    return f"curl {base}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'"
 
 
 def _has_address(provider: str) -> bool:

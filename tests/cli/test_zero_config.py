@@ -10,6 +10,7 @@ from router.cli.main import cli
 from router.cli.zero_config import (
     ZeroConfig,
     ZeroOptions,
+    example_call,
     make_zero_config,
     write_zero_config,
     zero_sections,
@@ -88,17 +89,18 @@ def test_the_block_says_what_was_found_what_was_not_and_how_to_go_on(
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", SECRET)
     monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", SECRET)
-    found, unusable, absent, usage = zero_sections(made(folder, ZeroOptions(12001, None, None, passthrough=False)))
+    zero = made(folder, ZeroOptions(12001, None, None, passthrough=False))
+    found, unusable, absent, usage = zero_sections(zero)
+    assert example_call(zero).startswith("curl http://localhost:12001/v1/chat/completions ")
+    assert '"model":"anthropic/' in example_call(zero)
     assert [(row.name, row.facts[0]) for row in found.rows] == [("anthropic/*", "ANTHROPIC_API_KEY")]
     assert [(row.name, row.state) for row in unusable.rows] == [("amazon_bedrock", "set AWS_REGION, too")]
-    assert "OPENAI_API_KEY" in absent.rows[0].name
-    assert "ANTHROPIC_API_KEY" not in absent.rows[0].name
+    assert "OPENAI_API_KEY" in absent.rows[0].facts[0]
+    assert "ANTHROPIC_API_KEY" not in absent.rows[0].facts[0]
     shown = {row.name: row.facts[0] for row in usage.rows}
     assert shown["OpenAI SDKs"] == "OPENAI_BASE_URL=http://localhost:12001/v1"
     assert shown["Anthropic SDKs"] == "ANTHROPIC_BASE_URL=http://localhost:12001"
     assert shown["coding agents"] == "trident run claude"
-    assert "http://localhost:12001/v1/chat/completions" in shown["try it"]
-    assert '"model":"anthropic/' in shown["try it"]
 
 
 @pytest.mark.parametrize(
@@ -187,9 +189,9 @@ def test_a_local_server_is_asked_for_its_models(folder: Path, ollama: JsonServer
     zero = made(folder, ZeroOptions(None, ollama.url, None, passthrough=False))
     (provider,) = load_config(write_zero_config(zero, folder / "state"), {}).config.model_providers
     assert (provider.model, provider.base_url, provider.available) == ("ollama/*", f"{ollama.url}/v1", True)
-    found, _, _, usage = zero_sections(zero)
+    found, *_ = zero_sections(zero)
     assert found.rows[0].facts == (ollama.url, "llama3.2:latest, qwen3:8b")
-    assert '"model":"ollama/llama3.2:latest"' in {row.name: row.facts[0] for row in usage.rows}["try it"]
+    assert '"model":"ollama/llama3.2:latest"' in example_call(zero)
 
 
 @pytest.mark.parametrize("data", [None, []])
