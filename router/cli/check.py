@@ -120,9 +120,12 @@ def _providers(config: Config) -> str:
 
 def _guards(config: Config) -> str:
     jailbreak = config.prompt_guards.input_guards.jailbreak
-    if jailbreak is None:
+    short_form = [] if jailbreak is None else [f"jailbreak ({jailbreak.on_error} when it cannot be asked)"]
+    named = [f"{each.name} ({each.on_error})" for each in config.guardrails]
+    guards = [*short_form, *named]
+    if not guards:
         return "No guard is on."
-    return f"The jailbreak guard is on ({jailbreak.on_error} when it cannot be asked)."
+    return f"{'Guards' if len(guards) > 1 else 'The guard'}: {', '.join(guards)}."
 
 
 def _plural(number: int, noun: str) -> str:

@@ -61,8 +61,16 @@ def test_the_summary_names_guards_providers_and_triton(file: Path) -> None:
     )
     output = run([file]).output
     assert "It knows 2 model providers; unavailable for want of a key: openai/gpt-4o." in output
-    assert "The jailbreak guard is on (deny when it cannot be asked)." in output
+    assert "The guard: jailbreak (deny when it cannot be asked)." in output
     assert "The gateway's own models run in Triton at triton:8001." in output
+
+
+def test_the_summary_names_every_guard(file: Path) -> None:
+    file.write_text(
+        f"{GOOD}prompt_guards: {{input_guards: {{jailbreak: {{}}}}}}\n"
+        "guardrails: [{name: manners, model: moderation, on_error: allow}]\n"
+    )
+    assert "Guards: jailbreak (deny when it cannot be asked), manners (allow)." in run([file]).output
 
 
 def test_the_summary_names_listeners_of_every_type(file: Path) -> None:
