@@ -6,11 +6,11 @@ import asyncio
 import logging
 import pickle
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from router.aio import TaskGroup, timeout
 from router.cli.child import Backoff, Child
@@ -128,13 +128,21 @@ class WorkerPool:
         settling = (worker.tell(Command("settle"), within_s=None) for worker in joined)
         await asyncio.gather(*settling, return_exceptions=True)  # one that ends has settled, too
 
-    async def _tell(self, command: Command) -> None:
+    async def report(self) -> list[Mapping[str, Any]]:
+        """What every worker says to ``report`` (``Command``). Raises ``OperatorError`` when one does not answer."""
+        async with self._changing:
+            return await self._tell(Command("report"))
+
+    async def _tell(self, command: Command) -> list[Mapping[str, Any]]:
         answers = await asyncio.gather(
             *(worker.tell(command) for worker in self._joined.values()), return_exceptions=True
         )
+        said = []
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
+            said.append(answer)
+        return said
 
     async def _insist(self, command: Command) -> None:
         """Tell every worker; those that do not do as told are ended, and come back as they should be."""

@@ -13,6 +13,7 @@ from router.pricing import PriceTable
 from router.state.kept import KeptStores
 from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
+from router.triton.directed import DirectedClient, Directions
 from router.upstream.http import HttpClient
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Surroundings:
 
     ``state_dir`` belongs to the workers of one instance; each of them is a runtime of its own, with a ``number``.
     ``telemetry`` is the address of the process that is told what happened, ``None`` where there is none. ``stores``
-    are those in this process's memory, which the next runtime finds again.
+    are those in this process's memory, which the next runtime finds again. ``directions`` are for asking Triton.
     """
 
     triton_url: str
@@ -48,3 +49,10 @@ class Surroundings:
     number: int = 0
     telemetry: str | None = None
     stores: KeptStores = field(default_factory=KeptStores)
+    directions: Directions = field(default_factory=Directions)
+
+    def triton(self) -> TritonClient:
+        """A client for Triton; whoever gets it closes it."""
+        if self.directions == Directions():
+            return TritonClient(self.triton_url)
+        return DirectedClient(self.triton_url, self.directions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ from router.telemetry.access_log import AccessLog
 from router.telemetry.channel import Sink
 from router.telemetry.metrics import Metrics
 from router.triton.client import TritonClient
+from router.triton.directed import DirectedClient, Tally
 
 if TYPE_CHECKING:
     from router.services.server import GrpcServer  # loads gRPC
@@ -65,6 +66,7 @@ class Runtime:
         self.listeners: tuple[SuccessiveListener, ...] = ()
         self.services: GrpcServer | None = None
         self._draining: tuple[SuccessiveListener, ...] = ()
+        self._triton: TritonClient | None = None
 
     async def start(self, *, reuse_port: bool = False, predecessor: Runtime | None = None) -> None:
         """Bind every listener. Raises ``OperatorError``, with nothing left open, when one cannot be bound.
@@ -90,6 +92,11 @@ class Runtime:
     def drain_timeout_s(self) -> float:
         """How long requests in flight may go on once everything stops."""
         return self._config.limits.drain_timeout
+
+    @property
+    def tallies(self) -> Mapping[str, Tally]:
+        """How the models have done that it was given directions about, by their names on Triton."""
+        return self._triton.tallies if isinstance(self._triton, DirectedClient) else {}
 
     def share(self, share: float) -> None:
         """Answer this share (0 to 1) of the requests that arrive at the predecessor's ports."""
@@ -118,7 +125,7 @@ class Runtime:
 
     async def _build(self) -> list[SuccessiveListener]:
         config, around = self._config, self._surroundings
-        triton = TritonClient(around.triton_url)
+        triton = self._triton = around.triton()
         if models_in_use(config):
             triton.open()
         self._closing.push_async_callback(triton.close)

@@ -15,16 +15,18 @@ from router.runtime.serving import Runtime
 from router.telemetry.access_log import AccessLog
 from router.telemetry.channel import Sink
 from router.telemetry.metrics import Metrics
+from router.triton.directed import Directions
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a process is to serve, and where Triton is meanwhile."""
+    """What a process is to serve, where Triton is meanwhile, and which versions of models are asked there."""
 
     loaded: LoadedConfig
     triton_url: str
+    directions: Directions = field(default_factory=Directions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,11 @@ class Command:
 
     ``prepare``: build a runtime for ``assignment`` beside the one that serves, up to bound ports. ``share``: let that
     one answer this share of the requests. ``swap``: let it answer all. ``abandon``: let go of it. ``settle``: answer
-    once nothing but the runtime that serves is left.
+    once nothing but the runtime that serves is left. ``report``: say how the models have done that directions are
+    about (``Tally``), for the runtime that serves and for the one beside it.
     """
 
-    action: Literal["prepare", "share", "swap", "abandon", "settle"]
+    action: Literal["prepare", "share", "swap", "abandon", "settle", "report"]
     assignment: Assignment | None = None
     share: float = 0.0
 
@@ -86,6 +89,8 @@ class Succession:
             case "settle":
                 while self._retiring:
                     await asyncio.wait(set(self._retiring))
+            case "report":
+                return {"serving": _report(self._serving), "candidate": _report(self._candidate)}
         return {}
 
     @property
@@ -114,7 +119,7 @@ class Succession:
 
     def _runtime(self, assignment: Assignment) -> Runtime:
         means = self.means
-        surroundings = replace(means.surroundings, triton_url=assignment.triton_url)
+        surroundings = replace(means.surroundings, triton_url=assignment.triton_url, directions=assignment.directions)
         return Runtime(
             assignment.loaded.config, surroundings, access_log=means.access_log, metrics=means.metrics, sink=means.sink
         )
@@ -148,3 +153,7 @@ class Succession:
                 logger.error("a configuration did not close", exc_info=ended.exception())
 
         task.add_done_callback(done)
+
+
+def _report(runtime: Runtime | None) -> Mapping[str, Any]:
+    return {} if runtime is None else {name: tally.fields() for name, tally in runtime.tallies.items()}
