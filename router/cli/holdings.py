@@ -207,6 +207,7 @@ class Holdings:
         self._triton = HeldTriton(options.state_dir, console)
         self._telemetry = HeldTelemetry(directory, self.folder, options.workers, logs)
         self.note: Instance | None = None
+        self.triton: RunningTriton | None = None
 
     async def open(self, loaded: LoadedConfig) -> RunningTriton:
         """Get what ``loaded`` needs, the telemetry process aside. Raises ``OperatorError``."""
@@ -234,6 +235,7 @@ class Holdings:
 
     async def present(self, loaded: LoadedConfig, triton: RunningTriton) -> None:
         """Note down what is served now, and see to the telemetry process."""
+        self.triton = triton
         self._record(loaded, triton)
         await self._telemetry.run(loaded, triton.url)
 

@@ -38,6 +38,7 @@ COMMANDS = {
     "run": CommandEntry("router.cli.run_agent", "run_command", "Start a coding agent against a running instance."),
     "serve": CommandEntry("router.cli.serve", "serve_command", "Serve one part of a deployment, for containers."),
     "check": CommandEntry("router.cli.check", "check_command", "Check a configuration file."),
+    "models": CommandEntry("router.cli.models", "models_command", "Show the models on Triton, and change them."),
     "route": CommandEntry("router.cli.route", "route_command", "Show which agents a text would go to, and why."),
     "eval": CommandEntry("router.cli.eval", "eval_command", "Test the routing of a configuration with your own cases."),
     "trace": CommandEntry("router.cli.trace", "trace_command", "Show where the time of requests went."),

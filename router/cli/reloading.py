@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from router.cli.holdings import Holdings
@@ -29,6 +30,7 @@ class Reloader:
         self._holdings = holdings
         self._pool = pool
         self._changing = asyncio.Lock()
+        self._long: str | None = None
         self._letting_go: asyncio.Task[None] | None = None
 
     async def reload(self) -> LoadedConfig:
@@ -36,18 +38,30 @@ class Reloader:
 
         Returns when every worker serves it; what was being answered before may go on for as long as it takes.
         """
-        async with self._changing:
-            try:
+        try:
+            async with self.changing(""):
                 await self._change()
-            except ConfigErrors as exc:
-                problems = [problem.format(exc.path) for problem in exc.problems]
-                logger.error("configuration is refused, nothing changes", extra={"problems": problems})
-                raise
-            except OperatorError as exc:
-                logger.error("configuration cannot be served, nothing changes", extra={"cause": exc.message})
-                raise
+        except ConfigErrors as exc:
+            problems = [problem.format(exc.path) for problem in exc.problems]
+            logger.error("configuration is refused, nothing changes", extra={"problems": problems})
+            raise
+        except OperatorError as exc:
+            logger.error("configuration cannot be served, nothing changes", extra={"cause": exc.message})
+            raise
         logger.info("configuration reloaded", extra={"config": str(self.loaded.path)})
         return self.loaded
+
+    @asynccontextmanager
+    async def changing(self, what: str) -> AsyncIterator[None]:
+        """A context for who changes what is served. Where that takes long, others get ``OperatorError`` with ``what``."""
+        if self._long is not None:
+            raise OperatorError(self._long, fix="Try again when it is done.")
+        async with self._changing:
+            self._long = what or None
+            try:
+                yield
+            finally:
+                self._long = None
 
     async def close(self) -> None:
         """Stop waiting for what was being answered before."""

@@ -13,9 +13,10 @@ from typing import Any
 from rich.console import Console
 
 from router import __version__
-from router.cli.control import ControlServer, Say
+from router.cli.control import ControlServer, Handler, Say
 from router.cli.holdings import Holdings, UpOptions
 from router.cli.log_level import change_log_level
+from router.cli.model_commands import ModelCommands
 from router.cli.pool import WorkerPool
 from router.cli.reloading import Reloader, Watch
 from router.cli.report import admin_section, config_sections, log_section, model_section
@@ -128,9 +129,9 @@ class Supervisor:
             stack.push_async_callback(holdings.close)
             stack.push_async_callback(self._end_background)
             triton = await holdings.open(self._loaded)
-            models = models_in_use(self._loaded.config)
+            needed = models_in_use(self._loaded.config)
             shown, _ = await asyncio.gather(
-                model_section(models, triton.url, triton.description),
+                model_section(needed, triton.url, triton.description),
                 holdings.present(self._loaded, triton),
             )
             self._pool = WorkerPool(
@@ -141,7 +142,9 @@ class Supervisor:
             )
             reloader = self._reloader = Reloader(self._loaded, self._load, holdings, self._pool)
             stack.push_async_callback(reloader.close)
-            control = ControlServer({"reload": self._on_reload})
+            models = ModelCommands(holdings, reloader, self._pool, self._options)
+            handlers = {"reload": self._on_reload, **models.handlers}
+            control = ControlServer({name: self._while_serving(handler) for name, handler in handlers.items()})
             stack.push_async_callback(control.close)
             await control.open(holdings.folder)
             with self._err.status("Starting the gateway") as spinner:
@@ -155,10 +158,17 @@ class Supervisor:
                 await self._pool.run(show)
                 self._stopping = True
 
+    def _while_serving(self, handler: Handler) -> Handler:
+        async def guarded(fields: Mapping[str, Any], say: Say) -> JsonObject:
+            if not self._serves or self._stopping:
+                raise OperatorError("The instance is starting or stopping.")
+            return await handler(fields, say)
+
+        return guarded
+
     async def _on_reload(self, fields: Mapping[str, Any], say: Say) -> JsonObject:
-        if self._reloader is None or not self._serves or self._stopping:
-            raise OperatorError("The instance is starting or stopping.")
-        await self._reloader.reload()
+        if self._reloader is not None:
+            await self._reloader.reload()
         return {}
 
     async def _reload(self) -> None:

@@ -5,10 +5,14 @@
     repository/MODEL            a link to what is served, which is what Triton reads
     repository/MODEL.vVERSION   the same for a version that is tried out beside it, under a name of its own
     versions/MODEL/VERSION/     a model folder as it was brought in: ``config.pbtxt``, ``VERSION/`` and the rest
+    faces/MODEL/ID/             a new face for such a folder: its configuration, written anew, and links to the rest
     previous/MODEL              a link to what was served before
 
 A model that was never replaced is a link into the repository that came with Trident, or that the configuration names.
 Links are replaced by renaming, folders appear whole: whenever the process ends, what is there can be served.
+
+Faces are there because Triton does not load again what is not newer than what it has loaded, and what is gone back to
+is older.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from router.errors import OperatorError
 from router.triton.repository import renamed_config
 
 CONFIG_FILE = "config.pbtxt"
+_BEHIND = ".folder"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
@@ -54,6 +59,7 @@ class ModelStore:
     def __init__(self, folder: Path) -> None:
         self.repository = folder / "repository"
         self._versions = folder / "versions"
+        self._faces = folder / "faces"
         self._previous = folder / "previous"
 
     def refresh(self, sources: Sequence[Path]) -> Path:
@@ -78,6 +84,9 @@ class ModelStore:
         for name, folder in models.items():
             if not self._is_own(self.repository / name):
                 _link(self.repository / name, folder)
+        for face in self._faces.glob("*/*"):
+            if (self.repository / face.parent.name).resolve() != face.resolve():
+                shutil.rmtree(face)
         return self.repository
 
     def served(self, model: str) -> Path:
@@ -86,7 +95,7 @@ class ModelStore:
         if not link.is_symlink():
             known = ", ".join(sorted(each.name for each in self.repository.glob("*") if each.is_symlink()))
             raise OperatorError(f"There is no model {model!r} here.", fix=f"There are {known or 'none'}.")
-        return link.resolve()
+        return _behind(link)
 
     def previous(self, model: str) -> Path | None:
         """The folder of what was served before, ``None`` when there is none any more."""
@@ -141,13 +150,8 @@ class ModelStore:
     def begin_trial(self, model: str, version: str, folder: Path) -> str:
         """Offer ``folder`` beside what is served, under the name that is returned."""
         name = trial_name(model, version)
-        trial = self.repository / name
         self.end_trial(model, version)
-        trial.mkdir()
-        (trial / CONFIG_FILE).write_text(renamed_config(folder / CONFIG_FILE, name), encoding="utf-8")
-        for part in folder.iterdir():
-            if part.name != CONFIG_FILE:
-                (trial / part.name).symlink_to(part)
+        _make_face(self.repository / name, folder, name)
         return name
 
     def end_trial(self, model: str, version: str) -> None:
@@ -159,10 +163,45 @@ class ModelStore:
         before = self.served(model)
         self._previous.mkdir(parents=True, exist_ok=True, mode=0o700)
         _link(self._previous / model, before)
-        _link(self.repository / model, folder)
+        self._face(model, folder)
+
+    def restore(self, model: str, served: Path, previous: Path | None) -> None:
+        """Undo `serve`: both are what they were, from the next load on."""
+        self._face(check_model(model), served)
+        if previous is None:
+            (self._previous / model).unlink(missing_ok=True)
+        else:
+            _link(self._previous / model, previous)
+
+    def _face(self, model: str, folder: Path) -> None:
+        faces = self._faces / model
+        faces.mkdir(parents=True, exist_ok=True, mode=0o700)
+        face = faces / uuid.uuid4().hex
+        _make_face(face, folder, model)
+        before = (self.repository / model).resolve()
+        _link(self.repository / model, face)
+        for other in faces.iterdir():
+            if other not in {face, before}:
+                shutil.rmtree(other)
 
     def _is_own(self, link: Path) -> bool:
-        return link.is_symlink() and self.is_here(link) and (link / CONFIG_FILE).is_file()
+        return link.is_symlink() and self.is_here(_behind(link)) and (link / CONFIG_FILE).is_file()
+
+
+def _make_face(face: Path, folder: Path, name: str) -> None:
+    face.mkdir()
+    for part in folder.iterdir():
+        if part.name != CONFIG_FILE:
+            (face / part.name).symlink_to(part.resolve())
+    (face / _BEHIND).symlink_to(folder.resolve())
+    # Triton wants the name of the folder that it finds.
+    (face / CONFIG_FILE).write_text(renamed_config(folder / CONFIG_FILE, name), encoding="utf-8")
+
+
+def _behind(link: Path) -> Path:
+    """The model folder that a link leads to, if need be by a face of it."""
+    behind = link / _BEHIND
+    return behind.resolve() if behind.is_symlink() else link.resolve()
 
 
 def version_of(folder: Path) -> str:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
-import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -16,7 +12,8 @@ import psutil
 import pytest
 
 from router.aio import timeout
-from tests.e2e.trident import Instance, ask, body, free_port, refuses, trident, until, up
+from tests.e2e.clients import CLIENTS, clients
+from tests.e2e.trident import ask, body, free_port, refuses, trident, until, up
 from tests.fakes.agents import FakeAgent
 
 pytestmark = pytest.mark.e2e
@@ -32,7 +29,6 @@ limits: {{drain_timeout: 20s, max_body_bytes: {body}}}
 LISTENER = """\
   - {{type: agent, name: front{port}, port: {port}, agents: [{{id: weather_agent, description: Weather.}}]}}
 """
-CLIENTS = 50
 RELOADS = 20
 
 
@@ -131,53 +127,6 @@ async def test_reload_without_an_instance_says_so(tmp_path: Path, state_dir: Pat
     status, _, err = await trident("reload", state_dir=state_dir)
     assert status == 1
     assert "No instance runs." in err
-
-
-@dataclass
-class Load:
-    """What clients saw: failures, and when each answer came and how long it took."""
-
-    failures: list[str] = field(default_factory=list)
-    took_s: list[float] = field(default_factory=list)
-    answered_at: list[float] = field(default_factory=list)
-
-    @property
-    def p99_s(self) -> float:
-        return sorted(self.took_s)[int(len(self.took_s) * 0.99)]
-
-    @property
-    def longest_gap_s(self) -> float:
-        return max(after - before for before, after in zip(self.answered_at, self.answered_at[1:], strict=False))
-
-
-@asynccontextmanager
-async def clients(instance: Instance, count: int = CLIENTS) -> AsyncIterator[Load]:
-    """So many clients, each with a connection that it keeps, ask one question after the other."""
-    load = Load()
-    done = asyncio.Event()
-
-    async def go_on(session: aiohttp.ClientSession) -> None:
-        while not done.is_set():
-            began = time.perf_counter()
-            try:
-                async with session.post(f"{instance.url}/v1/chat/completions", json=body()) as answer:
-                    text = await answer.text()
-                    if answer.status != 200:
-                        load.failures.append(f"{answer.status} {text}")
-            except aiohttp.ClientError as exc:
-                load.failures.append(repr(exc))
-            now = time.perf_counter()
-            load.took_s.append(now - began)
-            load.answered_at.append(now)
-            await asyncio.sleep(0.05)
-
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=count)) as session:
-        tasks = [asyncio.create_task(go_on(session)) for _ in range(count)]
-        try:
-            yield load
-        finally:
-            done.set()
-            await asyncio.gather(*tasks)
 
 
 async def test_twenty_reloads_under_fifty_clients_fail_no_request(

@@ -60,6 +60,33 @@ def test_a_version_is_brought_in_alone_and_served_until_the_one_before_is_again(
     assert store.served("guard") == source / "guard"
 
 
+def test_what_is_gone_back_to_is_newer_than_what_was_served(store: ModelStore, source: Path, tmp_path: Path) -> None:
+    def modified() -> int:
+        return (store.repository / "guard" / "config.pbtxt").stat().st_mtime_ns
+
+    store.serve("guard", store.bring_in("guard", "2", model_folder(tmp_path / "new", "guard", "2")))
+    before = modified()
+    store.serve("guard", source / "guard")
+    assert modified() > before
+    for _ in range(3):
+        store.serve("guard", source / "guard")
+    assert len(list((tmp_path / "instance" / "faces" / "guard").iterdir())) == 2
+    store.refresh([source])
+    assert list((tmp_path / "instance" / "faces" / "guard").iterdir()) == []
+
+
+def test_what_is_restored_is_as_it_was(store: ModelStore, source: Path, tmp_path: Path) -> None:
+    new = store.bring_in("guard", "2", model_folder(tmp_path / "new", "guard", "2"))
+    store.serve("guard", new)
+    store.restore("guard", source / "guard", None)
+    assert (store.served("guard"), store.previous("guard")) == (source / "guard", None)
+    store.serve("guard", new)
+    newer = store.bring_in("guard", "3", model_folder(tmp_path / "newer", "guard", "3"))
+    store.serve("guard", newer)
+    store.restore("guard", new, source / "guard")
+    assert (store.served("guard"), store.previous("guard")) == (new, source / "guard")
+
+
 def test_a_trial_has_a_name_of_its_own_and_is_gone_after_a_restart(store: ModelStore, source: Path) -> None:
     name = store.begin_trial("guard", "1", source / "guard")
     trial = store.repository / name
