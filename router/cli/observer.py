@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 import uvloop
@@ -23,21 +24,14 @@ _NICENESS = 5
 @click.option("--folder", type=click.Path(path_type=Path), required=True, help="Where the instance keeps its state.")
 @click.option("--workers", type=int, required=True, help="How many workers the instance has.")
 @click.option("--admin-port", type=int, help="Port for metrics and health; none without it.")
+@click.option("--run", help="Which run of the gateway this is; what was counted in it before goes on.")
 @logging_options
-def observer_command(
-    triton_url: str,
-    models: tuple[str, ...],
-    supervisor_fd: int,
-    folder: Path,
-    workers: int,
-    admin_port: int | None,
-    logs: LogOptions,
-) -> None:
+def observer_command(supervisor_fd: int, models: tuple[str, ...], logs: LogOptions, **options: Any) -> None:
     """Gather what the workers report, until SIGTERM. Started by `trident up`."""
     logs.apply(process="observer")
     os.nice(_NICENESS)
     channel = SupervisorChannel(supervisor_fd)
     loaded = channel.receive_config()
     channel.end_with_supervisor()
-    options = ObserverOptions(folder, triton_url, models, workers, admin_port, logs.level)
-    uvloop.run(observe(loaded.config, options, on_ready=channel.announce_ready))
+    observed = ObserverOptions(models=models, log_level=logs.level, **options)
+    uvloop.run(observe(loaded.config, observed, on_ready=channel.announce_ready))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import pickle
 import signal
+import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import ClassVar
 
 from router.aio import timeout
 from router.cli.child import Backoff, Child
+from router.cli.instances import process_start
 from router.config import LoadedConfig
 
 logger = logging.getLogger(__name__)
@@ -38,6 +41,12 @@ def observer_arguments(
     )
 
 
+def _this_run() -> str:
+    """Names the life of this process, the same for every keeper in it."""
+    started = process_start(os.getpid())
+    return uuid.uuid4().hex if started is None else f"{os.getpid()}-{started}"
+
+
 class ObserverKeeper:
     """A context: inside, the telemetry process runs, and is started again when it dies.
 
@@ -49,6 +58,7 @@ class ObserverKeeper:
     def __init__(self, loaded: LoadedConfig, arguments: Callable[[], Sequence[str]]) -> None:
         self._config = pickle.dumps(loaded)
         self._arguments = arguments
+        self._run = _this_run()
         self._child: Child | None = None
         self._task: asyncio.Task[None] | None = None
         self._first = asyncio.Event()
@@ -116,7 +126,9 @@ class ObserverKeeper:
     async def _live(self) -> int | None:
         """One life, from spawn to exit; its exit status (negative: a signal)."""
         try:
-            child = self._child = await Child.spawn("observer", self._arguments(), self._config)
+            child = self._child = await Child.spawn(
+                "observer", (*self._arguments(), f"--run={self._run}"), self._config
+            )
         except OSError as exc:  # no memory, no descriptors: the gateway may do without
             logger.warning("telemetry process cannot be started", extra={"cause": str(exc)})
             return None

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from router.telemetry.catalogue import METRICS, WORKERS
-from router.telemetry.instruments import Definition, Registry
+from router.telemetry.catalogue import METRICS, TRITON_COMPUTE_TIME, TRITON_QUEUE_TIME, TRITON_REQUESTS, WORKERS
+from router.telemetry.instruments import Definition, Registry, Snapshot
 
 # A worker's number is a label of nothing, but what is kept for each has to have an end.
 MAX_SOURCES = 1024
@@ -17,6 +17,8 @@ MAX_SOURCES = 1024
 _Labels: TypeAlias = tuple[str, ...]
 _Values: TypeAlias = dict[str, dict[_Labels, Any]]
 _KEPT = ("counter", "histogram")
+# Triton counts these itself, and is read from its beginning by whoever asks for the first time.
+_COUNTED_ELSEWHERE = frozenset({TRITON_REQUESTS.name, TRITON_QUEUE_TIME.name, TRITON_COMPUTE_TIME.name})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,34 @@ class MergedMetrics:
                 families.append(Family(definition, [_public(definition, *entry) for entry in sorted(merged.items())]))
         return families
 
+    def saved(self) -> dict[str, Any]:
+        """What ``restore`` needs to go on from here, as JSON has room for."""
+        return {
+            "started_ns": self.started_ns,
+            "sources": [[worker, source.pid, _snapshot(source.values)] for worker, source in self._sources.items()],
+            "retired": [_snapshot(self._retired), _snapshot(self._own_sums())],
+        }
+
+    def restore(self, saved: object) -> None:
+        """Go on from what another process has ``saved``, before anybody is connected; other things are ignored."""
+        if not isinstance(saved, dict):
+            return
+        if isinstance(started_ns := saved.get("started_ns"), int):
+            self.started_ns = started_ns
+        for entry in _list(saved.get("sources"))[:MAX_SOURCES]:
+            match entry:
+                case [int(worker), int(pid), dict(snapshot)]:
+                    self._sources[worker] = _Source(pid, values=dict(self._read(snapshot)))
+        for snapshot in _list(saved.get("retired")):
+            self._retire(_Source(0, values=dict(self._read(snapshot))))
+
+    def _own_sums(self) -> _Values:
+        return {
+            name: series
+            for name, series in self._read(self._own.snapshot())
+            if self._definitions[name].kind in _KEPT and name not in _COUNTED_ELSEWHERE
+        }
+
     def _has_gone_down(self, before: _Values, after: _Values) -> bool:
         return any(
             after.get(name, {}).get(labels, 0) < value
@@ -137,6 +167,14 @@ class MergedMetrics:
             definition = self._definitions.get(name)
             if definition is not None and isinstance(series, list):
                 yield name, dict(_read_series(definition, series))
+
+
+def _snapshot(values: _Values) -> Snapshot:
+    return {name: [(list(labels), value) for labels, value in series.items()] for name, series in values.items()}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _read_series(definition: Definition, series: list[Any]) -> Iterator[tuple[_Labels, Any]]:

@@ -25,6 +25,7 @@ from router.errors import OperatorError
 from router.observer.admin import AdminListener
 from router.observer.conversations import Conversations, Meanings
 from router.observer.metrics import MergedMetrics
+from router.observer.metrics_file import MetricsFile
 from router.observer.outlets import Outlets
 from router.observer.pressure import Pressure
 from router.observer.queries import Queries, QueryError
@@ -51,7 +52,8 @@ _BEHIND_BYTES = 2 * 1024 * 1024
 class ObserverOptions:
     """Where the process finds itself: the folder with its socket, Triton, the workers that are to report.
 
-    ``models`` are those on Triton that requests need; without ``admin_port`` there is no operator's port.
+    ``models`` are those on Triton that requests need; without ``admin_port`` there is no operator's port. ``run`` names
+    the run of the gateway: telemetry processes that follow each other in one go on counting where the last one was.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class ObserverOptions:
     workers: int
     admin_port: int | None
     log_level: str
+    run: str | None = None
 
 
 class Observer:
@@ -97,6 +100,8 @@ class Observer:
         self._own.gauge(catalogue.CONFIG_INFO).set(1, config_hash(config))
         outlets = Outlets(config.tracing, self.merged, self._own)
         self._closing.push_async_callback(outlets.close)
+        if options.run is not None:
+            self._keep_sums(MetricsFile(options.folder, options.run, self.merged))
         outlets.register(self.queries)
         await outlets.open()
         triton = TritonClient(options.triton_url)  # loads nothing before it is asked
@@ -126,6 +131,11 @@ class Observer:
             await self.admin.open(config.admin.address, options.admin_port, reuse_port=True)
         # Last: whoever can connect finds everything there.
         await server.open(options.folder)
+
+    def _keep_sums(self, file: MetricsFile) -> None:
+        file.load()
+        self._closing.push_async_callback(file.save)
+        self._run(file.keep())
 
     def _signals(self, triton: TritonClient, content: Content | None) -> SignalReports:
         encoder = self._config.signals.encoder

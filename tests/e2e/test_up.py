@@ -372,6 +372,58 @@ async def test_all_workers_are_counted_in_one_place_and_a_second_instance_has_a_
                     await asyncio.sleep(0.1)
 
 
+async def test_nothing_that_was_counted_is_lost_with_the_process_that_counted_it(
+    agent: FakeAgent, tmp_path: Path, state_dir: Path
+) -> None:
+    port = free_port()
+    config = write_config(tmp_path, agent, port=port)
+    async with up(config, state_dir, port) as instance:
+        admin = noted(state_dir)["admin"]
+
+        async def shown(count: int) -> None:
+            wanted = f'trident_requests_total{{trident_listener="travel",trident_status_class="2xx"}} {count}\n'
+            scrape = ""
+            async with timeout(30):
+                while wanted not in scrape or "\ntrident_workers 1\n" not in scrape:
+                    await asyncio.sleep(0.1)
+                    with contextlib.suppress(aiohttp.ClientError):
+                        scrape = await scraped(admin)
+            active = [line for line in scrape.splitlines() if line.startswith("http_server_active_requests{")]
+            assert active in ([], ['http_server_active_requests{trident_listener="travel"} 0'])
+
+        async def killed(command: str) -> None:
+            [process] = instance.running(command)
+            process.kill()
+
+            def is_replaced() -> bool:
+                with contextlib.suppress(psutil.Error):  # it is just going away
+                    return process.pid not in {each.pid for each in instance.running(command)} != set()
+                return False
+
+            await until(is_replaced)
+
+        async def answered() -> None:
+            async with timeout(30):
+                while True:
+                    with contextlib.suppress(aiohttp.ClientError):
+                        assert await ask(instance) == "Sunny in Oslo."
+                        return
+                    await asyncio.sleep(0.05)
+
+        for count in (1, 2):
+            await answered()
+            await shown(count)
+            await killed("worker")
+        await shown(2)
+        saved = instance_folder(config, state_dir) / "metrics.json"
+        requests = re.compile(rb'"trident\.requests":\[\[\["travel","2xx"\],(\d+)')
+        await until(lambda: sum(map(int, requests.findall(saved.read_bytes()))) == 2)
+        await killed("observer")
+        await shown(2)
+        await answered()
+        await shown(3)
+
+
 async def test_a_request_is_one_trace_that_goes_on_in_the_agent(
     agent: FakeAgent, tmp_path: Path, state_dir: Path
 ) -> None:
