@@ -61,9 +61,13 @@ class NotFound(GatewayError):
 
 
 class ModelNotFound(NotFound):
-    """The requested model is not configured."""
+    """The requested model is not configured. ``known`` are the names that are; not every client may know them."""
 
     code = "model_not_found"
+
+    def __init__(self, message: str, *, known: str = "", param: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.known = known
 
 
 class MethodNotAllowed(GatewayError):

@@ -13,7 +13,7 @@ from router.aio import timeout
 from router.context import RequestContext
 from router.dialects.canonical import DialectName
 from router.dialects.registry import CLIENT_DIALECTS
-from router.errors import GatewayError, UpstreamTimeout
+from router.errors import GatewayError, ModelNotFound, UpstreamTimeout
 from router.handlers.reply import JSON, Reply
 from router.listeners.recording import Outcome
 
@@ -67,6 +67,9 @@ def error_reply(error: GatewayError, context: RequestContext) -> Reply:
             extra={"request_id": context.request_id, "code": error.code, "cause": repr(error.__cause__ or error)},
         )
     context.error_code = error.code
+    # With API keys, the list of models shows each of them no more than it is for.
+    if isinstance(error, ModelNotFound) and error.known and context.identity is None:
+        error = ModelNotFound(f"{error.message} Known: {error.known}.", param=error.param)
     headers = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))

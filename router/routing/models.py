@@ -84,6 +84,7 @@ class ModelRouter:
     def __init__(self, entries: Sequence[ProviderModel], aliases: Mapping[str, str]) -> None:
         self._exact = tuple(entry for entry in entries if entry.model != _WILDCARD)
         self._wildcards = tuple(entry for entry in entries if entry.model == _WILDCARD)
+        self._known = ", ".join(dict.fromkeys([*aliases, *(entry.name for entry in entries)])) or "none"
         # Choices with unavailable entries still in them: the reason is told when nothing else is left.
         resolved = dict(self._resolve_exact())
         for alias in aliases:
@@ -107,9 +108,8 @@ class ModelRouter:
         name = hint or requested or None
         choices = self._default if name is None else self._find(name)
         if not choices:
-            # Which ones there are is for the list of models to say: it shows an API key no more than that is for.
             message = f"{_complaint(name)}. `GET /v1/models` lists the models that can be asked for."
-            raise ModelNotFound(message, param=HINT_HEADER if hint else "model")
+            raise ModelNotFound(message, known=self._known, param=HINT_HEADER if hint else "model")
         if choices[0].entry.unavailable is not None:
             raise ProviderUnavailable(choices[0].entry.unavailable)
         return choices

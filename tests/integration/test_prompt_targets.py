@@ -271,7 +271,7 @@ async def test_every_call_of_an_api_is_a_span_that_the_api_sees(tmp_path: Path) 
     sent = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
     behaviour = in_turn(answers({"sky": "clear"}), answers({"message": "No such place."}, 404))
     async with FakeAgent(behaviour=behaviour) as api, _gateway(tmp_path, api) as (running, _):
-        for number, error in enumerate((None, "api_error")):
+        for number, error in enumerate((None, "upstream_error")):
             await running.ask("any", text="Weather in Oslo", listener="functions", headers=sent)
             span = (await running.told.newest(number + 1)).span("execute_tool get_weather")
             assert api.requests[number].headers["traceparent"] == f"00-{trace}-{span.span_id}-01"
