@@ -27,6 +27,9 @@ LOAD_TIMEOUT_S = 120.0
 
 _POLL_S = 0.05
 
+# Short, as it comes behind a health check that may have got no answer either; there is another one soon.
+_INDEX_WITHIN_S = 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class Supervision:
@@ -271,7 +274,7 @@ class EmbeddedTriton:
                 return reason
             self._log.bound()
             with contextlib.suppress(ModelUnavailable):
-                served = await client.index(self._supervision.health.timeout_s, ready_only=True)
+                served = await client.index(_INDEX_WITHIN_S, ready_only=True)
                 names = dict.fromkeys(entry.name for entry in served)
                 self._others = tuple(name for name in names if name not in self.models)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import psutil
 import pytest
 import pytest_asyncio
@@ -22,7 +23,7 @@ from router.cli.control import Refused, tell
 from router.cli.instances import instance_folder
 from router.cli.promotion import AUDIT_FILE
 from tests.e2e.clients import clients
-from tests.e2e.trident import Instance, ask, free_port, trident, until, up
+from tests.e2e.trident import Instance, ask, body, free_port, trident, until, up
 from tests.fakes.agents import FakeAgent
 from tests.integration.small_models import (
     BROKEN,
@@ -51,6 +52,7 @@ limits: {{drain_timeout: {drain}}}
 """
 AT_ONCE = {"shadow_s": 0.0, "canary": 0.0, "canary_s": 0.0}
 UPDATES = 20
+BACK = "embedded triton is back"
 
 
 @dataclass
@@ -234,12 +236,44 @@ async def test_a_triton_that_is_killed_after_an_update_comes_back_with_it(runnin
     await running.promote(source, version)
     assert await ask(running.instance) == "second"
     (server,) = [child for child in running.instance.children() if child.name() == "tritonserver"]
+    restarts = running.instance.messages().count(BACK)
     os.kill(server.pid, signal.SIGKILL)
     async with timeout(30):
         while psutil.pid_exists(server.pid) or await ask(running.instance) != "second":
             await asyncio.sleep(0.05)
+    await until(lambda: running.instance.messages().count(BACK) > restarts)
     assert await running.served() == [("orchestrator", str(version))]
     await running.tell("rollback", model="orchestrator")
+
+
+async def degraded(instance: Instance) -> bool:
+    """Whether the orchestrator was not asked for an answer; there is one in any case."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{instance.url}/v1/chat/completions", json=body()) as answer,
+    ):
+        assert answer.status == 200
+        return "orchestrator" in answer.headers.get("x-trident-degraded", "")
+
+
+@pytest.mark.parametrize("trouble", ["killed", "hangs", "out of memory"])
+async def test_while_triton_is_in_trouble_the_default_answers_and_then_it_decides_again(
+    running: Running, trouble: str
+) -> None:
+    (server,) = [child for child in running.instance.children() if child.name() == "tritonserver"]
+    workers = {worker.pid for worker in running.instance.running("worker")}
+    restarts = running.instance.messages().count(BACK)
+    if trouble == "out of memory":  # the kernel kills the largest process: the model's
+        max(server.children(), key=lambda process: process.memory_info().rss).kill()
+    else:
+        server.send_signal(signal.SIGSTOP if trouble == "hangs" else signal.SIGKILL)
+    async with timeout(60):
+        while not await degraded(running.instance):
+            pass
+        while await degraded(running.instance):
+            await asyncio.sleep(0.05)
+    await until(lambda: running.instance.messages().count(BACK) > restarts)
+    assert {worker.pid for worker in running.instance.running("worker")} == workers
 
 
 async def test_twenty_updates_and_twenty_reloads_under_fifty_clients_fail_no_request(running: Running) -> None:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
-import psutil
 import pytest
 
 from router.aio import timeout
@@ -142,8 +141,7 @@ async def test_twenty_reloads_under_fifty_clients_fail_no_request(
                 await until(lambda: instance.messages().count("configuration reloaded") > number)  # noqa: B023
         before = len(load.took_s)
         await until(lambda: len(load.took_s) > before + CLIENTS)
-        memory = [worker.memory_info().rss for worker in instance.running("worker")]
-        assert [psutil.Process(instance.pid).is_running(), len(memory)] == [True, 2]
+        assert len(instance.running("worker")) == 2
     assert load.failures == []
     assert len(load.took_s) > RELOADS * CLIENTS / 2
     assert load.longest_gap_s < 2 * load.p99_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from router.config import load_config
 from router.errors import OperatorError
-from router.runtime import Assignment, Command, Surroundings
+from router.runtime import Assignment, Command, Runtime, Surroundings
 from router.runtime.succession import Means, Succession
 from router.telemetry import catalogue
 from router.telemetry.access_log import LoggedAccess
@@ -183,6 +184,19 @@ async def test_limits_go_on_counting_and_so_do_metrics(agents: tuple[FakeAgent, 
         taken = gateway.recorded.metrics.registry.snapshot()
         assert sum(count for _, count in taken[catalogue.REQUESTS.name]) == 3
         assert taken[catalogue.BREAKER_STATE.name] == [(["openai/gpt-4o", "open"], 0)]
+
+
+async def test_what_has_retired_is_gone_from_memory(agents: tuple[FakeAgent, FakeAgent], tmp_path: Path) -> None:
+    old, new = agents
+    port = free_port()
+    async with serving(tmp_path, old, port) as gateway:
+        for agent in (new, old, new):
+            await gateway.tell("prepare", gateway.assignment(agent, port))
+            await gateway.tell("swap")
+            assert await ask(port) == agent.reply
+        await gateway.tell("settle")
+        gc.collect()
+        assert len([each for each in gc.get_objects() if type(each) is Runtime]) == 1
 
 
 async def test_closing_cuts_off_what_an_earlier_runtime_still_answers(
