@@ -23,11 +23,13 @@ _GRAVITY: tuple[GuardOutcome, ...] = (
 class GuardedAnswer:
     """Feed ``windows``, then ask for what is ruled of it.
 
-    ``judgements`` is the gravest of each guard so far; ``begun``: something has gone out.
+    ``judgements`` is the gravest of each guard so far; ``begun``: something has gone out. ``since_ns`` is when all
+    of it began, since the epoch.
     """
 
     def __init__(self, guards: Sequence[Guard], windows: Windows, context: RequestContext) -> None:
         self.windows = windows
+        self.since_ns = time.time_ns()
         self._guards = guards
         self._context = context
         self._gravest: dict[Guard, Judgement] = {}

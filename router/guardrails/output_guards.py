@@ -19,7 +19,7 @@ from router.guardrails.engine import Guard
 from router.guardrails.guarded_answer import GuardedAnswer
 from router.guardrails.policy import Windowing
 from router.guardrails.read_ahead import ReadAhead
-from router.guardrails.reporting import report
+from router.guardrails.reporting import report, trace
 from router.guardrails.windows import Windows
 from router.telemetry.metrics import Metrics
 
@@ -73,6 +73,8 @@ class OutputGuards:
     def report(self, answer: GuardedAnswer, context: RequestContext) -> None:
         """Say what became of an answer, once, at its end."""
         report(answer.judgements, context, self._metrics, "output")
+        if context.span.recording:
+            trace(answer.judgements, context.span, since_ns=answer.since_ns)
 
 
 async def _held(

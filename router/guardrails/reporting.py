@@ -8,7 +8,9 @@ from typing import Literal
 from router.context import LocalReply, RequestContext, Verdict
 from router.errors import ContentBlocked
 from router.guardrails.engine import Judgement
+from router.telemetry import semconv
 from router.telemetry.metrics import Metrics
+from router.telemetry.tracing import Span
 
 GUARD_HEADER = "x-trident-guard"
 FLAGS_HEADER = "x-trident-guard-flags"
@@ -40,6 +42,22 @@ def report(
         if not policy.shadow:
             for kind in judgement.unseen:
                 _add(context, UNSEEN_HEADER, kind)
+
+
+def trace(judgements: Sequence[Judgement], parent: Span, *, since_ns: int) -> None:
+    """A span for each guard on an answer, over all of it: its windows may be more than a trace has room for."""
+    for judgement in judgements:
+        name, finding = judgement.guard.policy.name, judgement.finding
+        span = parent.child(f"{semconv.GUARDRAIL_SPAN} {name}", "internal", {semconv.GUARD: name})
+        span.started_ns = since_ns
+        span.set(semconv.DIRECTION, "output")
+        span.set(semconv.OUTCOME, judgement.outcome)
+        if finding.label is not None:
+            span.set(semconv.GUARD_LABEL, finding.label)
+            span.set(semconv.GUARD_SCORE, round(finding.score, 6))
+        if judgement.outcome in ("unavailable", "allowed_unchecked"):
+            span.fail("unavailable")
+        span.end()
 
 
 def refusal(judgement: Judgement, context: RequestContext) -> LocalReply:

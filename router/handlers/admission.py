@@ -117,7 +117,7 @@ class Admission:
         """
         if self._guards is None:
             return Passed(request)
-        with context.span.child(semconv.GUARDRAILS_SPAN):
+        with context.span.child(semconv.GUARDRAILS_SPAN, attributes={semconv.DIRECTION: "input"}):
             return await self._guards.rule(request, context)
 
     async def judged_result(self, text: str, context: RequestContext) -> str | LocalReply:
