@@ -31,6 +31,8 @@ _MAX_HEADER_CHARS = 256
 
 _UNTRACED_PATHS = frozenset({"/healthz", "/readyz"})
 _SERVER_ERROR = 500
+# Attributes that mean what the gateway, or a convention, says; not what a client calls one of its headers.
+_SAID_HERE = ("trident.", "gen_ai.", "http.", "url.", "error.", "rpc.", "service.")
 _BROKEN_STREAM = "stream_broken"  # the status had gone out before
 _CONVERSATION_HEADER = "x-model-affinity"
 
@@ -187,15 +189,16 @@ class RequestRecorder:
         span.end()
         if self._header_prefixes and (said := self._header_attributes(context.headers)):
             for each in span.trace.spans:
-                each.attributes.update(said)
+                each.attributes = {**said, **each.attributes}  # clients change nothing that is said here
 
     def _header_attributes(self, headers: Mapping[str, str]) -> dict[str, AttributeValue]:
-        return {
+        named = {
             name[len(prefix) :].lower().replace("-", "."): value[:_MAX_HEADER_CHARS]
             for name, value in headers.items()
             for prefix in self._header_prefixes
             if name.lower().startswith(prefix) and len(name) > len(prefix)
         }
+        return {name: value for name, value in named.items() if not name.startswith(_SAID_HERE)}
 
     def _told_exchange(self, context: RequestContext, outcome: Outcome) -> dict[str, Any] | None:
         if not (self._conversations and context.conversation):

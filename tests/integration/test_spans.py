@@ -39,6 +39,8 @@ listeners:
     agents:
       - {id: weather, description: Weather.}
       - {id: flights, description: Flights.}
+  - {type: agent, name: guarded, port: $PORT2, agents: [{id: weather, description: Weather.}]}
+guardrails: [{name: manners, model: moderation, direction: output, message: No., listeners: [guarded]}]
 prompt_guards: {input_guards: {jailbreak: {on_exception: {message: No.}}}}
 resilience: {backoff: {base: 1ms}}
 tracing:
@@ -81,6 +83,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             ["benign", "jailbreak", "injection"],
             lambda text: [0.0, 1.0, 0.0] if "ignore all" in text else [1.0, 0.0, 0.0],
         )
+        triton.classifier("moderation", ["toxicity"], lambda text: [1.0] if "stupid" in text else [0.0])
         urls = {"WEATHER": weather.url, "FLIGHTS": flights.url, "GATE": gate.url}
         running = await stack.enter_async_context(gateway(tmp_path, CONFIG, fakes, triton=triton, environ=urls))
         yield World(running, fakes, weather, flights, gate)
@@ -342,3 +345,27 @@ async def test_other_apis_are_operations_of_their_own(world: World) -> None:
     assert (await world.running.told.newest()).span("count_tokens claude").kind == "client"
     await world.running.post("/v1/moderations", {"model": "openai/gpt-4o", "input": "Hello."})
     assert (await world.running.told.newest(2)).span("moderations gpt-4o").kind == "client"
+
+
+async def test_headers_of_clients_take_no_place_of_what_is_said_here(world: World) -> None:
+    sent = {"x-acme-trident-listener": "evil", "x-acme-trident-api_key-name": "boss", "x-acme-gen_ai-agent-name": "spy"}
+    await world.running.ask("any", listener="travel", text="weather", headers={**sent, "x-acme-tier": "gold"})
+    told = await world.running.told.newest()
+    for span in told.spans:
+        assert span.attributes["tier"] == "gold"
+        assert not {"evil", "boss", "spy"} & {str(value) for value in span.attributes.values()}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("said", "outcome"), [("Sunny. " * 20, "pass"), ("Sunny. Bring a hat, stupid. Bye.", "block")])
+async def test_a_guard_on_an_answer_is_one_span_of_it(world: World, said: str, outcome: str, stream: bool) -> None:
+    world.weather.behaviour = agents.answer(said)
+    answer = await world.running.ask("any", listener="guarded", text="weather", stream=stream)
+    assert (answer.status, "No." in answer.text) == (200, outcome == "block")
+    told = await world.running.told.newest()
+    guard = told.span("guardrail manners")
+    assert told.tree()["guardrail manners"] in (told.root.name, "invoke_agent weather")
+    assert guard.attributes[semconv.DIRECTION] == "output"
+    assert guard.attributes[semconv.OUTCOME] == outcome
+    assert told.root.started_ns <= guard.started_ns < guard.ended_ns <= told.root.ended_ns
+    assert told.root.error is None
