@@ -23,6 +23,8 @@ from router.observer.client import ask
 
 MAX_LISTED = 1000
 
+_TABLE_FROM_CELLS = 100  # narrower columns fold words letter by letter
+
 
 class TraceGroup(click.Group):
     """``trident trace [ID]``, and beside it ``trident trace listen``."""
@@ -170,7 +172,7 @@ def print_list(console: Console, traces: list[JsonObject]) -> None:
     rows = [_columns(trace) for trace in traces]
     if not rows:
         console.out("No traces.", highlight=False)
-    elif not console.is_terminal:
+    elif not console.is_terminal or console.width < _TABLE_FROM_CELLS:
         for row in rows:
             console.out("  ".join(part or "-" for part in row), highlight=False)
     else:

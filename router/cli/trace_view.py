@@ -17,6 +17,8 @@ from router.dialects.canonical import JsonObject
 from router.telemetry import semconv
 
 _BAR_CELLS = 20
+_BARS_FROM_CELLS = 80  # of the terminal: on narrower ones, times and names have the room
+_MIN_DETAIL_CELLS = 8
 _MAX_VALUE_CHARS = 60
 _MAX_WHOLE_CHARS = 4000  # where everything is asked for
 _MAX_FOREIGN = 4  # attributes of spans that have none of those that matter
@@ -109,7 +111,7 @@ def print_trace(console: Console, summary: JsonObject, spans: Sequence[JsonObjec
     lines = list(tree_lines(spans, verbose=verbose))
     console.print(_headline(summary), soft_wrap=True, highlight=False)
     if console.is_terminal:
-        console.print(_table(lines, summary), highlight=False)
+        console.print(_table(lines, summary, has_bars=console.width >= _BARS_FROM_CELLS), highlight=False)
         return
     width = min(_MAX_NAME_CELLS, max((cell_len(_title(line)) for line in lines), default=0))
     for line in lines:
@@ -156,22 +158,26 @@ def _headline(summary: JsonObject) -> Text:
     return head
 
 
-def _table(lines: Sequence[Line], summary: JsonObject) -> Table:
+def _table(lines: Sequence[Line], summary: JsonObject, *, has_bars: bool) -> Table:
     ends = [line.offset_ms + line.duration_ms for line in lines]
     whole_ms = max([summary["duration_ms"], *ends, 1e-6])
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True, max_width=_MAX_NAME_CELLS)
-    grid.add_column(no_wrap=True, width=_BAR_CELLS)
-    grid.add_column(no_wrap=True, justify="right")
-    grid.add_column(overflow="fold")
+    if has_bars:
+        grid.add_column(no_wrap=True, width=_BAR_CELLS)
+    grid.add_column(no_wrap=True, justify="right", min_width=max(map(len, map(_when, lines)), default=0))
+    grid.add_column(overflow="fold", min_width=_MIN_DETAIL_CELLS)
     for line in lines:
         name = Text.assemble((line.prefix, "dim"), (printable(line.name), _name_style(line)))
         if line.service:
             name.append(f" [{printable(line.service)}]", style="cyan")
-        when = f"+{duration(line.offset_ms)}" if line.event else duration(line.duration_ms)
-        bar = Text() if line.event else _bar(line, whole_ms)
-        grid.add_row(name, bar, Text(when, style="dim" if line.event else ""), _detail_text(line))
+        bar = [Text() if line.event else _bar(line, whole_ms)] if has_bars else []
+        grid.add_row(name, *bar, Text(_when(line), style="dim" if line.event else ""), _detail_text(line))
     return grid
+
+
+def _when(line: Line) -> str:
+    return f"+{duration(line.offset_ms)}" if line.event else duration(line.duration_ms)
 
 
 def _bar(line: Line, whole_ms: float) -> Text:

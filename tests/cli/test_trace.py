@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import re
@@ -11,12 +12,16 @@ from typing import Any
 
 import aiohttp
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
 from router.aio import timeout
 from router.cli.instances import Instance, InstanceDirectory, process_start
-from router.cli.trace_view import duration, tree_lines
+from router.cli.trace import print_list
+from router.cli.trace_view import duration, print_trace, tree_lines
 from router.observer.otlp_encoding import OtlpEncoder
-from router.observer.trace_queries import span_fields
+from router.observer.trace_queries import as_frames, span_fields
+from router.observer.trace_store import StoredTrace
 from router.telemetry import semconv
 from router.telemetry.tracing import Span
 from tests.cli.observed_instance import WITHIN_S, ObservedInstance, observed_instance, request_span, running
@@ -276,3 +281,39 @@ def test_verbose_shows_every_attribute() -> None:
 )
 def test_durations_are_read_at_a_glance(milliseconds: float, text: str) -> None:
     assert duration(milliseconds) == text
+
+
+@pytest.mark.parametrize("width", [40, 60, 79, 100])
+def test_on_a_narrow_terminal_names_and_times_have_the_room(width: int) -> None:
+    root = span("root")
+    trace = StoredTrace(TRACE)
+    for each in (root, *(span(f"chat 日本語モデル-{number}", parent=root.span_id) for number in range(300))):
+        trace.add(each)
+    head, *rest = as_frames(trace)
+    shown = io.StringIO()
+    console = Console(force_terminal=True, width=width, file=shown, color_system=None)
+    print_trace(console, head["trace"], [frame["span"] for frame in rest])
+    _, *lines = shown.getvalue().splitlines()
+    assert len(lines) == len(trace.spans)
+    assert all(cell_len(line) <= width and " ms" in line for line in lines)
+    assert all("日本語" in line for line in lines[1:])
+    assert ("━" in lines[0]) == (width >= 80)
+
+
+def test_a_list_has_no_columns_of_single_letters() -> None:
+    shown = io.StringIO()
+    summary = {
+        "trace_id": "a" * 32,
+        "started_ns": 1,
+        "duration_ms": 3.0,
+        "spans": 2,
+        "error": None,
+        "name": "POST /v1/chat/completions",
+        "agents": ["weather"],
+        "models": ["gpt-4o"],
+        "listener": "models",
+        "status": 200,
+    }
+    print_list(Console(force_terminal=True, width=60, file=shown, color_system=None), [summary])
+    [line] = shown.getvalue().splitlines()
+    assert "POST /v1/chat/completions  200  3.0 ms  2  models  weather,gpt-4o" in line
