@@ -52,11 +52,37 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=Tru
 @click.option("--eval", "routing_tests", type=_FILE, help="Routing tests of `trident eval` that it has to pass.")
 @click.option("--golden", type=_FILE, help="Decisions that it has to make. Default: golden.json of the model folder.")
 @click.option(
-    "--shadow", callback=_seconds, metavar="DURATION", default="60s", show_default=True, help="How long it is asked beside; 0."
+    "--shadow",
+    callback=_seconds,
+    metavar="DURATION",
+    default="60s",
+    show_default=True,
+    help="How long it is asked beside; 0.",
 )
-@click.option("--agreement", callback=_share, metavar="PERCENT", default="90%", show_default=True, help="With the old one, at least.")
-@click.option("--canary", callback=_share, metavar="PERCENT", default="10%", show_default=True, help="Share of requests in a canary.")
-@click.option("--canary-for", callback=_seconds, metavar="DURATION", default="60s", show_default=True, help="How long; 0 for none.")
+@click.option(
+    "--agreement",
+    callback=_share,
+    metavar="PERCENT",
+    default="90%",
+    show_default=True,
+    help="With the old one, at least.",
+)
+@click.option(
+    "--canary",
+    callback=_share,
+    metavar="PERCENT",
+    default="10%",
+    show_default=True,
+    help="Share of requests in a canary.",
+)
+@click.option(
+    "--canary-for",
+    callback=_seconds,
+    metavar="DURATION",
+    default="60s",
+    show_default=True,
+    help="How long; 0 for none.",
+)
 @instance_option
 def promote_command(config: Path | None, state_dir: Path, **options: Any) -> None:
     """Put VERSION of MODEL into service in a running instance, while requests go on.

@@ -246,6 +246,25 @@ async def test_a_triton_that_is_killed_after_an_update_comes_back_with_it(runnin
     await running.tell("rollback", model="orchestrator")
 
 
+async def test_the_commands_say_each_step_and_the_outcome(running: Running) -> None:
+    source, version = running.version(place=1)
+    promote = ("models", "promote", "orchestrator", str(version), "--from", str(source), "--shadow", "500ms")
+    status, out, err = await trident(*promote, "--canary", "0%", state_dir=running.state_dir)
+    assert (status, err) == (0, "")
+    assert [line.split()[:2] for line in out.splitlines()[:3]] == [["copy", "ok"], ["load", "ok"], ["contract", "ok"]]
+    assert "canary     skipped" in out
+    assert out.endswith(f"Version {version} of orchestrator is served.\n")
+    assert await ask(running.instance) == "second"
+    status, out, err = await trident("models", "rollback", "orchestrator", state_dir=running.state_dir)
+    assert (status, err) == (0, "")
+    assert out.endswith("is served again.\n")
+    assert await ask(running.instance) == "first"
+    status, out, err = await trident("models", "promote", "orchestrator", "77", state_dir=running.state_dir)
+    assert status == 1
+    assert out.startswith("copy       failed")
+    assert "There is no version 77 of orchestrator." in err
+
+
 async def degraded(instance: Instance) -> bool:
     """Whether the orchestrator was not asked for an answer; there is one in any case."""
     async with (
