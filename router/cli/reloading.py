@@ -53,7 +53,7 @@ class Reloader:
 
     @asynccontextmanager
     async def changing(self, what: str) -> AsyncIterator[None]:
-        """A context for who changes what is served. Where that takes long, others get ``OperatorError`` with ``what``."""
+        """A context for who changes what is served. As long as it takes, others get ``OperatorError`` with ``what``."""
         if self._long is not None:
             raise OperatorError(self._long, fix="Try again when it is done.")
         async with self._changing:

@@ -16,7 +16,7 @@ from router.handlers.meta import MetaHandler
 from router.listeners.handover import SuccessiveListener
 from router.listeners.http import ListenerOptions
 from router.listeners.middleware import Resource
-from router.listeners.recording import Recording, RequestRecorder
+from router.listeners.recording import Recorder, Recording, RequestRecorder
 from router.memories.opening import open_memories
 from router.runtime.access import Access
 from router.runtime.agents import (
@@ -168,10 +168,12 @@ class Runtime:
                 self._access_log,
                 access.authentication(listener),
             )
-            for listener, paths in self._paths(parts, models)
+            for listener, paths in self._paths(parts, models, recorder)
         ]
 
-    def _paths(self, parts: Parts, models: ModelGateway) -> Iterator[tuple[Listener, dict[str, Resource]]]:
+    def _paths(
+        self, parts: Parts, models: ModelGateway, recorder: Recorder
+    ) -> Iterator[tuple[Listener, dict[str, Resource]]]:
         """What each listener offers at which path."""
         config = self._config
         guards = Guards(config, parts.triton, self._metrics, parts.elsewhere)
@@ -180,7 +182,8 @@ class Runtime:
         if config.grpc is not None:
             from router.runtime.services import Engines, build_server  # loads gRPC
 
-            self.services = build_server(parts, Engines(routers, models.orchestrators, guards), self._access_log)
+            engines = Engines(routers, models.orchestrators, guards, recorder)
+            self.services = build_server(parts, engines, self._access_log)
         agents = build_agents(config, parts.client, self._metrics)
         filters = Filters(
             config.filters,
