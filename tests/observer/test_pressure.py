@@ -13,19 +13,19 @@ def test_who_gets_the_core_when_it_is_wanted_need_not_rest() -> None:
 
 
 def test_who_waits_for_the_core_rests_and_longer_each_time() -> None:
-    assert _rests(Pressure(), 0.001, 0.002, 50 * 7) == [1.0, 2.0, 4.0, 8.0, 16.0, 16.0, 16.0]
+    assert _rests(Pressure(), 0.02, 0.04, 6) == [2.0, 4.0, 8.0, 16.0, 16.0, 16.0]
 
 
 def test_a_little_work_is_not_judged() -> None:
-    assert _rests(Pressure(), 0.001, 0.0019, 40) == []
+    assert _rests(Pressure(), 0.001, 0.0019, 15) == []
 
 
 def test_starving_is_noticed_before_much_was_done() -> None:
-    assert _rests(Pressure(), 0.001, 0.05, 2) == [1.0]
+    assert _rests(Pressure(), 0.001, 0.05, 1) == [2.0]
 
 
 def test_rests_get_shorter_once_the_core_is_free() -> None:
     pressure = Pressure()
-    assert _rests(pressure, 0.05, 0.1, 4) == [1.0, 2.0, 4.0, 8.0]
-    assert _rests(pressure, 0.05, 0.05, 3) == []
-    assert _rests(pressure, 0.05, 0.1, 2) == [2.0, 4.0]
+    assert _rests(pressure, 0.02, 0.04, 3) == [2.0, 4.0, 8.0]
+    assert _rests(pressure, 0.02, 0.02, 2) == []
+    assert _rests(pressure, 0.02, 0.04, 2) == [4.0, 8.0]
