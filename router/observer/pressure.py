@@ -7,8 +7,8 @@ group the same share. So workers are asked to hold back for a while, and then fo
 
 from __future__ import annotations
 
-_ENOUGH_CPU_S = 0.02  # what is judged at a time
-_WAITED_SHARE = 0.15
+_ENOUGH_CPU_S = 0.03  # what is judged at a time
+_WAITED_SHARE = 0.25
 _FIRST_REST_S = 2.0
 _LONGEST_REST_S = 16.0
 

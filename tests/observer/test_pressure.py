@@ -13,7 +13,7 @@ def test_who_gets_the_core_when_it_is_wanted_need_not_rest() -> None:
 
 
 def test_who_waits_for_the_core_rests_and_longer_each_time() -> None:
-    assert _rests(Pressure(), 0.02, 0.04, 6) == [2.0, 4.0, 8.0, 16.0, 16.0, 16.0]
+    assert _rests(Pressure(), 0.03, 0.06, 6) == [2.0, 4.0, 8.0, 16.0, 16.0, 16.0]
 
 
 def test_a_little_work_is_not_judged() -> None:
@@ -21,11 +21,11 @@ def test_a_little_work_is_not_judged() -> None:
 
 
 def test_starving_is_noticed_before_much_was_done() -> None:
-    assert _rests(Pressure(), 0.001, 0.05, 1) == [2.0]
+    assert _rests(Pressure(), 0.001, 0.07, 1) == [2.0]
 
 
 def test_rests_get_shorter_once_the_core_is_free() -> None:
     pressure = Pressure()
-    assert _rests(pressure, 0.02, 0.04, 3) == [2.0, 4.0, 8.0]
-    assert _rests(pressure, 0.02, 0.02, 2) == []
-    assert _rests(pressure, 0.02, 0.04, 2) == [4.0, 8.0]
+    assert _rests(pressure, 0.03, 0.06, 3) == [2.0, 4.0, 8.0]
+    assert _rests(pressure, 0.03, 0.03, 2) == []
+    assert _rests(pressure, 0.03, 0.06, 2) == [4.0, 8.0]
