@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
 
 from router.signals.analyzer import analyze, continues
-from router.signals.exchange import Exchange, text_of
+from router.signals.exchange import Exchange
 from router.signals.report import SignalReport
 from router.signals.semantics import Meaning
 from router.signals.state import ConversationState
 
-# Conversations that begin with the same words ("Hi") share a fingerprint; so many of them are told apart.
+# Conversations that begin with the same words ("Hi") share a key; so many of them are told apart.
 MAX_BRANCHES = 8
 
 
@@ -30,17 +29,10 @@ class _Entry:
     used_at: float
 
 
-def fingerprint(first_user_message: object, *, tenant: str | None, listener: str) -> str:
-    """What finds a conversation again: who has it, where, and how it began.
-
-    ``first_user_message`` is the first one with the role ``user``, canonical; ``tenant`` is whose API key it was.
-    """
-    began = "\0".join([listener, tenant or "", text_of(first_user_message)])
-    return hashlib.blake2b(began.encode("utf-8", "replace"), digest_size=16).hexdigest()
-
-
 class ConversationTracker:
-    """Remembers states by fingerprint. Not safe for threads; times are the caller's, on any clock that only goes on.
+    """Remembers states by the key that a conversation's beginning makes. Not safe for threads.
+
+    Times are the caller's, on any clock that only goes on.
 
     A state is taken up where an exchange goes on with it: what it knows already is not read again, and after a gap, or
     when history was changed, the conversation begins anew.
@@ -62,7 +54,7 @@ class ConversationTracker:
         return max(fitting, key=lambda state: state.seen, default=None)
 
     def observe(self, key: str, exchange: Exchange, now: float, meaning: Meaning | None = None) -> SignalReport:
-        """Analyze ``exchange`` of the conversation with the fingerprint ``key``, and remember what comes of it."""
+        """Analyze ``exchange`` of the conversation ``key``, and remember what comes of it."""
         before = self.state_of(key, exchange, now)
         report, after = analyze(exchange, before, meaning)
         others = [entry for entry in self._alive(key, now) if entry.state is not before]

@@ -225,6 +225,16 @@ async def test_of_a_conversation_only_what_is_new_goes_along(world: World) -> No
     assert len({told.message["exchange"]["key"] for told in world.running.told.requests}) == 1
 
 
+async def test_conversations_that_begin_otherwise_or_elsewhere_have_keys_of_their_own(world: World) -> None:
+    asked = [("models", "Hi"), ("models", "Hello"), ("travel", "Hi"), ("models", "Hi")]
+    for listener, text in asked:
+        await world.running.ask("gpt-4o", listener=listener, text=text)
+    await world.running.told.newest(len(asked))
+    first, *others, again = [told.message["exchange"]["key"] for told in world.running.told.requests]
+    assert first == again
+    assert len({first, *others}) == 3
+
+
 async def test_what_is_asked_for_without_a_conversation_has_a_trace_only(world: World) -> None:
     await world.running.get("/v1/models")
     told = await world.running.told.newest()

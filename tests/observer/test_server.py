@@ -107,6 +107,7 @@ async def test_a_process_that_is_back_hears_from_the_workers_again(tmp_path: Pat
     channel.request({"type": "request"}, [])
     async with serving(tmp_path) as served:
         await until(lambda: served.values(catalogue.REQUESTS.name))
+        assert served.values(catalogue.REQUESTS.name) == {("web", "2xx"): 1}
         await channel.close()
 
 

@@ -81,8 +81,9 @@ async def test_nobody_waits_for_what_is_asked_beside_and_not_everything_is(trito
 async def test_failures_beside_are_counted_and_reach_nobody(triton: FakeTriton) -> None:
     triton.models["guard.v2"].error = grpc.StatusCode.INTERNAL
     async with directed(triton, Directions(beside={"guard": "guard.v2"})) as client:
-        await Classifier(client, "guard").classify(["text"], timeout_s=5)
+        [scores] = await Classifier(client, "guard").classify(["text"], timeout_s=5)
         await until(lambda: client.tallies["guard.v2"].failed == 1)
+        assert scores
 
 
 async def test_failures_of_what_is_asked_instead_are_counted_and_raised(triton: FakeTriton) -> None:
